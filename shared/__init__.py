@@ -1,0 +1,1 @@
+"""The one Python package behind every bundle of this project."""

@@ -1,0 +1,108 @@
+"""The stored threshold of a bundle: a quantile of the anomaly map on healthy scans, and what they scored."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..data.errors import WeightsError
+from ..data.weights import sha256
+
+logger = logging.getLogger(__name__)
+
+FALSE_POSITIVE_RATES = (0.001, 0.01, 0.02, 0.05)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Contents of ``calibration.json``.
+
+    Attributes:
+        threshold: on the raw anomaly map; the map is reported in units of it.
+        rule: how it was chosen, in words.
+        false_positive_rate: share of healthy brain voxels above ``threshold``.
+        thresholds: the threshold for each false-positive rate.
+        healthy_scores: share of the brain above ``threshold`` in each healthy scan, sorted.
+        cases: ids of the healthy scans.
+        weights_sha256: of the weights they were run with.
+        stale: the weights in use are others; not stored.
+    """
+
+    threshold: float
+    rule: str
+    false_positive_rate: float
+    thresholds: dict[str, float]
+    healthy_scores: list[float]
+    cases: list[str]
+    weights_sha256: str
+    stale: bool = field(default=False, compare=False)
+
+    def percentile(self, score: float) -> float:
+        """Share of the healthy scans that score lower, in percent."""
+        return 100 * float(np.mean(np.asarray(self.healthy_scores) < score))
+
+    def save(self, path: str | Path) -> None:
+        """Write the file atomically."""
+        content = {k: v for k, v in asdict(self).items() if k != "stale"}
+        temporary = Path(f"{path}.{os.getpid()}")
+        temporary.write_text(json.dumps(content, indent=4) + "\n")
+        os.replace(temporary, path)
+
+
+def load_calibration(path: str, weights: str) -> Calibration:
+    """Read the stored threshold and compare its weights with those in use; differing ones make it stale, with a warning.
+
+    Raises:
+        WeightsError: the file is missing or no calibration, or the weights are missing.
+    """
+    remedy = "Run configs/calibrate.json on healthy scans."
+    if not Path(weights).is_file():
+        raise WeightsError(f"{weights}: weights missing. Train with configs/train.json, or copy a released model.pt there.")
+    try:
+        stored = Calibration(**json.loads(Path(path).read_text()))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: calibration missing. {remedy}") from error
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: not a calibration file ({error}). {remedy}") from error
+    if stored.weights_sha256 == sha256(weights):
+        return stored
+    logger.warning("%s belongs to other weights than %s; its threshold may not fit. %s", path, weights, remedy)
+    return Calibration(**{**asdict(stored), "stale": True})
+
+
+def calibrate(
+    values: Sequence[np.ndarray], cases: Sequence[str], false_positive_rate: float, weights: str
+) -> Calibration:
+    """Fit the threshold to healthy scans, each of them weighted alike.
+
+    Args:
+        values: raw anomaly map in the brain, one array per scan.
+        cases: their ids.
+        false_positive_rate: share of healthy brain voxels left above the threshold.
+        weights: file of the weights.
+
+    Raises:
+        ValueError: no scan, or a scan without brain voxels.
+    """
+    if not values or any(v.size == 0 for v in values):
+        raise ValueError("calibration needs healthy scans with brain voxels in each")
+    levels = np.linspace(0, 1, 20001)
+    pooled = np.concatenate([np.quantile(v, levels) for v in values])
+    rates = sorted({*FALSE_POSITIVE_RATES, false_positive_rate})
+    thresholds = {f"{rate:g}": float(np.quantile(pooled, 1 - rate)) for rate in rates}
+    threshold = thresholds[f"{false_positive_rate:g}"]
+    return Calibration(
+        threshold=threshold,
+        rule=f"{100 * false_positive_rate:g} % of the brain voxels of {len(cases)} healthy scans lie above it",
+        false_positive_rate=false_positive_rate,
+        thresholds=thresholds,
+        healthy_scores=sorted(float(np.mean(v > threshold)) for v in values),
+        cases=list(cases),
+        weights_sha256=sha256(weights),
+    )

@@ -1,0 +1,1 @@
+"""Reading, checking, simulating and writing images."""

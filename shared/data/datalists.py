@@ -1,0 +1,206 @@
+"""Datalists: which cases there are, where their files lie, and how patients are dealt to the sections."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import DataListError
+
+SECTIONS = ("training", "validation", "test")
+SEQUENCES = ("t1", "t1ce", "t2", "flair", "pd")
+
+_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_SEQUENCE_SUFFIX = re.compile(r"(^|_)(t1w|t1ce|t1gd|t1|t2w|t2|flair|pdw|pd)$", re.IGNORECASE)
+_NOT_AN_IMAGE = re.compile(r"(^|_)(label|seg|lesion[^_]*|mask|pseudo_healthy)$|_anomaly_", re.IGNORECASE)
+
+
+def gather_cases(
+    image: str | None = None,
+    dataset_dir: str | None = None,
+    datalist: str | None = None,
+    section: str = "test",
+    sequence: str = "t1",
+) -> list[dict[str, str]]:
+    """List the cases of one image, of a folder, or of one section of a datalist.
+
+    Args:
+        image: a NIfTI file: one case, named after the file.
+        dataset_dir: a folder: one case per NIfTI below it, named after its relative path (parts joined by ``_``).
+            Files that end in ``_label``, ``_seg``, ``_lesion``, ``_mask``, ``_pseudo_healthy`` or contain ``_anomaly_``
+            are no images; ``STEM_label`` and ``STEM_brain_mask`` go to the image ``STEM`` or ``STEM_<sequence>``.
+        datalist: a Decathlon-style JSON list; its relative paths start at the list file.
+        section: section of the datalist.
+        sequence: sequence taken from a datalist, or the one that ``image`` and ``dataset_dir`` hold.
+
+    Returns:
+        Cases ``{"case_id", "image", "sequence"[, "brain_mask"][, "label"]}`` with absolute paths. ``sequence`` is
+        ``"image"`` where a datalist says ``image``. A listed case without the wanted sequence has no ``image`` but a
+        ``reason``: the door reports it.
+
+    Raises:
+        DataListError: not exactly one source given, nothing found, a wrong list, a repeated case, leakage.
+    """
+    given = {"image": image, "dataset_dir": dataset_dir, "datalist": datalist}
+    chosen = [name for name, value in given.items() if value not in (None, "")]
+    if len(chosen) != 1:
+        found = " and ".join(f"--{name}" for name in chosen) or "none"
+        raise DataListError(
+            f"pass exactly one of --image FILE, --dataset_dir FOLDER or --datalist LIST.json; {found} given"
+        )
+    if image:
+        path = resolve_path(image, Path.cwd())
+        return [{"case_id": _NIFTI.sub("", os.path.basename(path)), "image": path, "sequence": sequence}]
+    if dataset_dir:
+        return _cases_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), sequence)
+    list_file = Path(resolve_path(str(datalist), Path.cwd()))
+    return [_listed_case(case, list_file, sequence) for case in _read_section(list_file, section)]
+
+
+def resolve_path(path: str, base: Path) -> str:
+    """Absolute path of ``path``, relative to the folder ``base``; backslashes are separators unless such a file exists.
+
+    Symbolic links are kept.
+    """
+    literal = os.path.abspath(base / os.path.expanduser(path))
+    if "\\" in path and not os.path.exists(literal):
+        return os.path.abspath(base / os.path.expanduser(path.replace("\\", "/")))
+    return literal
+
+
+def split_sequence(stem: str, default: str) -> tuple[str, str]:
+    """Split ``sub1_T1w`` into the subject ``sub1`` and the sequence ``t1``; ``default`` where none is named."""
+    found = _SEQUENCE_SUFFIX.search(stem)
+    if not found:
+        return stem, default
+    name = found.group(2).lower().replace("gd", "ce").removesuffix("w")
+    return stem[: found.start()], name
+
+
+def nifti_files(folder: Path) -> dict[Path, str]:
+    """All NIfTI files below a folder, sorted, with their paths relative to it, posix style, without the extension.
+
+    Raises:
+        DataListError: the folder does not exist, or holds no NIfTI file.
+    """
+    if not folder.is_dir():
+        raise DataListError(f"{folder} is not a folder; pass --dataset_dir an existing folder of NIfTI files")
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and _NIFTI.search(f.name) and f.name[0] != ".")
+    if not files:
+        raise DataListError(f"0 NIfTI files below {folder}; images end in .nii or .nii.gz")
+    return {f: _NIFTI.sub("", f.relative_to(folder).as_posix()) for f in files}
+
+
+def is_image_name(stem: str) -> bool:
+    """Whether a file of this name (without extension) is an image, not a label, a mask or an output of a bundle."""
+    return not _NOT_AN_IMAGE.search(stem.rsplit("/", 1)[-1])
+
+
+def _cases_of_folder(folder: Path, sequence: str) -> list[dict[str, str]]:
+    files = nifti_files(folder)
+    by_stem = {stem: str(file) for file, stem in files.items()}
+    cases: dict[str, dict[str, str]] = {}
+    for file, stem in files.items():
+        if not is_image_name(stem):
+            continue
+        case = {"case_id": stem.replace("/", "_"), "image": str(file), "sequence": sequence}
+        parent, name = os.path.split(stem)
+        subject = split_sequence(name, sequence)[0]
+        for key, suffixes in (("brain_mask", ("brain_mask",)), ("label", ("label", "lesion", "seg"))):
+            names = [f"{s}_{suffix}" if s else suffix for s in (name, subject) for suffix in suffixes]
+            for candidate in (os.path.join(parent, n).replace(os.sep, "/") for n in names):
+                if candidate in by_stem:
+                    case.setdefault(key, by_stem[candidate])
+        if case["case_id"] in cases:
+            other = cases[case["case_id"]]["image"]
+            raise DataListError(f"{other} and {file} are both called '{case['case_id']}'; rename one of them")
+        cases[case["case_id"]] = case
+    if not cases:
+        raise DataListError(f"0 images below {folder}: its {len(files)} NIfTI files are named as masks or outputs")
+    return list(cases.values())
+
+
+def _read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
+    try:
+        datalist = json.loads(list_file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataListError(f"{list_file}: cannot be read ({error.strerror}); pass an existing LIST.json") from error
+    except ValueError as error:
+        raise DataListError(f"{list_file}: is not JSON ({error}); see tools/make_datalist.py") from error
+    if not isinstance(datalist, dict) or not isinstance(datalist.get(section), list):
+        sections = (
+            ", ".join(k for k, v in datalist.items() if isinstance(v, list)) if isinstance(datalist, dict) else ""
+        )
+        raise DataListError(f"{list_file}: has no section '{section}' (sections: {sections or 'none'})")
+    for position, case in enumerate(datalist[section]):
+        if not isinstance(case, dict) or not isinstance(case.get("case_id"), str) or not case["case_id"]:
+            raise DataListError(f"{list_file}: case {position} of '{section}' lacks the key 'case_id' (a string)")
+        if re.search(r"[/\\]", case["case_id"]):
+            raise DataListError(f"{list_file}: case_id '{case['case_id']}' holds a slash; outputs are named after it")
+        if not any(case.get(key) for key in (*SEQUENCES, "image")):
+            raise DataListError(
+                f"{list_file}: case '{case['case_id']}' has none of the keys image, {', '.join(SEQUENCES)}"
+            )
+    try:
+        check_splits(datalist)
+    except DataListError as error:
+        raise DataListError(f"{list_file}: {error}") from error
+    return datalist[section]
+
+
+def _listed_case(listed: Mapping[str, Any], list_file: Path, sequence: str) -> dict[str, str]:
+    case = {"case_id": listed["case_id"], "sequence": "image" if listed.get("image") else sequence}
+    source = listed.get("image") or listed.get(sequence)
+    for key, value in (("image", source), ("brain_mask", listed.get("brain_mask")), ("label", listed.get("label"))):
+        if value:
+            if not isinstance(value, str):
+                raise DataListError(f"{list_file}: key '{key}' of case '{case['case_id']}' is not a path: {value!r}")
+            case[key] = resolve_path(value, list_file.parent)
+    if not source:
+        case["reason"] = f"has no '{sequence}' (it has {', '.join(s for s in SEQUENCES if listed.get(s))})"
+    return case
+
+
+def check_splits(datalist: Mapping[str, Any]) -> None:
+    """Check that no case is listed twice and no patient (``patient_id``, else ``case_id``) is in two sections.
+
+    Raises:
+        DataListError: naming the case or patient and the sections.
+    """
+    section_of: dict[str, str] = {}
+    for section, cases in ((s, c) for s, c in datalist.items() if isinstance(c, list)):
+        named = [case for case in cases if isinstance(case, dict) and "case_id" in case]
+        counts = Counter(str(case["case_id"]) for case in named)
+        if repeated := [name for name, count in counts.items() if count > 1]:
+            raise DataListError(f"case_id '{repeated[0]}' occurs twice in '{section}'; case ids must be unique")
+        for name in {str(case.get(key)) for case in named for key in ("case_id", "patient_id") if case.get(key)}:
+            if section_of.setdefault(name, section) != section:
+                raise DataListError(f"'{name}' is in '{section_of[name]}' and '{section}': leakage; split by patient")
+
+
+def split_by_patient(
+    cases: Sequence[Mapping[str, Any]], fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """Deal patients (``patient_id``, else ``case_id``) to training, validation and test.
+
+    The answer depends on the seed and the set of patients, not on the order of ``cases``.
+
+    Raises:
+        DataListError: ``fractions`` are not three non-negative numbers that sum to 1.
+    """
+    if len(fractions) != len(SECTIONS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise DataListError(f"fractions {tuple(fractions)} are not three shares (training, validation, test) of 1")
+    by_patient: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for case in sorted(cases, key=lambda case: str(case["case_id"])):
+        by_patient[str(case.get("patient_id", case["case_id"]))].append(dict(case))
+    patients = sorted(by_patient)
+    random.Random(seed).shuffle(patients)
+    ends = [round(sum(fractions[: i + 1]) * len(patients)) for i in range(len(SECTIONS))]
+    dealt = (sorted(patients[a:b]) for a, b in zip((0, *ends), ends, strict=False))
+    return {s: [case for p in members for case in by_patient[p]] for s, members in zip(SECTIONS, dealt, strict=True)}

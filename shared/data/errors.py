@@ -1,0 +1,47 @@
+"""Typed errors about input data; each says what is wrong where, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class DataListError(ValueError):
+    """The list of cases cannot be made: wrong options, an unreadable or wrong datalist, an empty folder, leakage."""
+
+
+class InputError(ValueError):
+    """One file of one case cannot be used.
+
+    Args:
+        file: path of the file (or the case, where it names no file).
+        key: key of the file in the case (``t1``, ``image``, ``brain_mask``, ``label``, ...).
+        problem: what is wrong, without a full stop.
+        remedy: what the user can do, without a full stop.
+    """
+
+    def __init__(self, file: str, key: str, problem: str, remedy: str) -> None:
+        super().__init__(file, key, problem, remedy)
+        self.file, self.key, self.problem, self.remedy = str(file), key, problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file} (key '{self.key}'): {self.problem}. {self.remedy}."
+
+
+class NoUsableCaseError(ValueError):
+    """No case passed the input check; the message lists every failure.
+
+    Args:
+        failures: the failures as recorded by the door (keys ``file``, ``key``, ``error``, ``remedy``).
+    """
+
+    def __init__(self, failures: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(failures)
+        self.failures = list(failures)
+
+    def __str__(self) -> str:
+        lines = [f"{f['file']} (key '{f['key']}'): {f['error']}. {f['remedy']}." for f in self.failures]
+        return "\n  ".join([f"none of the {len(lines)} cases can be used:", *lines])
+
+
+class WeightsError(ValueError):
+    """Weights or a checkpoint are missing, damaged or of another network; the message says which file and what to do."""

@@ -1,0 +1,103 @@
+"""What a run leaves behind: one row and one picture per case, and the report that shows them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from nibabel.affines import voxel_sizes
+
+from ..anomaly.calibration import Calibration
+from ..evaluation.case_picture import case_picture
+from ..evaluation.report import run_information, write_report
+from .door import Door
+from .weights import sha256
+
+
+class CaseReports:
+    """Handler for an evaluator of batch size 1: collect rows and pictures, write ``report.csv``, ``.html``, ``.json``.
+
+    Args:
+        output_dir: where the report goes.
+        title: of the report.
+        door: of the run; its failures and warnings are reported.
+        inferer: its ``history[0]`` joins the row of the case.
+        calibration: stored threshold and healthy scores.
+        threshold: in use.
+        weights: file of the weights.
+        settings: further facts about the run, by name.
+
+    Reads from each finished case ``image``, ``native_image``, ``native_brain_mask``, ``pred`` (the mask),
+    ``anomaly_map``, ``pseudo_healthy``, ``case_id``, ``warnings`` and, where there is one, ``label``.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        title: str,
+        door: Door,
+        inferer: Any,
+        calibration: Calibration,
+        threshold: float,
+        weights: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.output_dir, self.title, self.door, self.inferer = output_dir, title, door, inferer
+        self.calibration, self.threshold = calibration, threshold
+        self.run = {**run_information(), "weights": weights, "weights_sha256": sha256(weights), **settings}
+        self.rows: list[dict[str, Any]] = []
+        self.pictures: dict[str, bytes] = {}
+        self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
+        stale = "the stored threshold belongs to other weights: run configs/calibrate.json on healthy scans"
+        self.general_warnings = [stale] if calibration.stale else []
+        self.started = self.case_started = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_case)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._finish_case)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def _start(self) -> None:
+        self.started = time.time()
+
+    def _start_case(self) -> None:
+        self.case_started = time.time()
+
+    def _finish_case(self, engine: Engine) -> None:
+        for batch, output in zip(engine.state.batch, engine.state.output):
+            case = {**batch, **output}
+            case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)
+            arrays = {
+                name: np.asarray(case[name][0])
+                for name in ("native_image", "native_brain_mask", "pseudo_healthy", "anomaly_map", "pred")
+            }
+            label = np.asarray(case["label"][0]) > 0 if "label" in case else None
+            mask, brain = arrays["pred"] > 0, arrays["native_brain_mask"] > 0
+            score = float((arrays["anomaly_map"][brain] > 1).mean())
+            self.rows.append(
+                {
+                    "case_id": case_id,
+                    "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
+                    "score": score,
+                    "score_percentile": self.calibration.percentile(score),
+                    "threshold": self.threshold,
+                    "threshold_source": self.calibration.rule
+                    if self.threshold == self.calibration.threshold
+                    else "given by --threshold",
+                    **self.inferer.history[0],
+                    "seconds": time.time() - self.case_started,
+                    "warnings": [*self.warnings[case_id], *self.general_warnings],
+                }
+            )
+            self.pictures[case_id] = case_picture(
+                arrays["native_image"], arrays["pseudo_healthy"], arrays["anomaly_map"], mask, affine, label
+            )
+
+    def write(self) -> None:
+        """Write the report; its path is logged."""
+        self.run["seconds"] = time.time() - self.started
+        write_report(self.output_dir, self.title, self.rows, self.pictures, self.door.failures, self.run)

@@ -1,0 +1,60 @@
+"""Randomness from (seed, epoch, index): the same for any worker count and exact when a run resumes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from ignite.engine import Engine, Events
+from monai.data import CacheDataset
+from torch.utils.data.distributed import DistributedSampler
+
+
+def derive_seed(*keys: int | str) -> int:
+    """Mix integers and strings into one seed in [0, 2^32); equal keys give equal seeds on every machine."""
+    return int.from_bytes(hashlib.sha256(repr(keys).encode()).digest()[:4], "little")
+
+
+class EpochKeyedSampler(DistributedSampler):
+    """A DistributedSampler (of one process by default) that yields ``(epoch, index)`` in place of ``index``."""
+
+    def __init__(self, dataset: torch.utils.data.Dataset, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+        return ((self.epoch, index) for index in super().__iter__())
+
+
+class EpochKeyedDataset(CacheDataset):
+    """A CacheDataset whose random transforms depend on ``(seed, epoch, index)`` only.
+
+    Index it with the ``(epoch, index)`` of ``EpochKeyedSampler``; a plain index means epoch 0, fixed for validation.
+    """
+
+    def __init__(self, data: list, transform: object, seed: int = 0, progress: bool = True) -> None:
+        self.seed = seed
+        super().__init__(data, transform, progress=progress)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:  # type: ignore[override]
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index))
+        return super().__getitem__(index)
+
+
+class IterationSeed:
+    """Handler: seed torch before each iteration by its number, so that dropout is the same after a resume.
+
+    Args:
+        seed: of the run.
+        rank: of the process; dropout differs between ranks.
+    """
+
+    def __init__(self, seed: int = 0, rank: int = 0) -> None:
+        self.seed, self.rank = seed, rank
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        torch.manual_seed(derive_seed(self.seed, self.rank, engine.state.iteration))

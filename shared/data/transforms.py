@@ -1,0 +1,110 @@
+"""Dictionary transforms of all anomaly bundles: from any brain-extracted NIfTI to the network's grid and units."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import monai.transforms
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import GaussianSmooth, MapTransform, RandomizableTransform
+from scipy.ndimage import binary_fill_holes
+from torch.nn import functional
+
+
+class BrainMaskd(MapTransform):
+    """Make sure there is a brain mask: the file's, binarised, or the non-zero voxels with their holes filled.
+
+    Args:
+        keys: brain-extracted images, ``1 X Y Z``, exactly 0 outside the brain.
+        mask_key: brain mask, ``1 X Y Z`` float 0/1; any value above 0 in a given mask is brain.
+
+    The image is set to 0 outside the mask.
+    """
+
+    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
+        super().__init__(keys)
+        self.mask_key = mask_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            if self.mask_key in d:
+                brain = d[self.mask_key] > 0
+            else:
+                filled = binary_fill_holes(np.asarray(d[key][0]) != 0)
+                brain = MetaTensor(torch.from_numpy(filled[None]), meta=d[key].meta)
+            d[self.mask_key] = brain.float()
+            d[key] = d[key] * d[self.mask_key]
+        return d
+
+
+class Spacingd(monai.transforms.Spacingd):
+    """MONAI's Spacingd that blurs before it thins out, and leaves entries alone that it was not asked for.
+
+    Linear interpolation to a coarser grid skips voxels, so images (not masks) are first smoothed to the new spacing.
+    MONAI 1.6 also calls ``.update`` on every entry named ``<key>_*``; MONAI Label keeps ``image_path``, a string, there.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key, mode, pixdim in self.key_iterator(d, self.mode, [self.spacing_transform.pixdim] * len(self.keys)):
+            if mode == "bilinear":
+                ratio = np.broadcast_to(pixdim, 3) / np.asarray(d[key].pixdim)
+                sigma = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))  # a voxel blurs like a Gaussian of 0.42 its width
+                d[key] = GaussianSmooth(sigma.tolist())(d[key]) if sigma.any() else d[key]
+        aside = {k: v for k, v in d.items() if k not in self.keys and not isinstance(v, dict)}
+        result = super().__call__({k: v for k, v in d.items() if k not in aside}, lazy)
+        return {**result, **aside}
+
+
+class BrainNormalized(MapTransform):
+    """Scale by the 90th percentile in the brain: ``6 x / p90 - 3``, so that background is -3 (IterMask2, MMCCD).
+
+    Args:
+        keys: images, ``1 X Y Z``, 0 outside the brain.
+        mask_key: brain mask.
+        scale_key: where ``p90 / 6`` goes, the intensity of one normalised unit.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, mask_key: str = "brain_mask", scale_key: str = "intensity_scale"
+    ) -> None:
+        super().__init__(keys)
+        self.mask_key, self.scale_key = mask_key, scale_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            brain = np.asarray(d[self.mask_key]) > 0
+            d[self.scale_key] = float(np.percentile(np.asarray(d[key])[brain], 90)) / 6
+            d[key] = d[key] / d[self.scale_key] - 3
+        return d
+
+
+class RandErodeBraind(RandomizableTransform, MapTransform):
+    """Peel a voxel layer or two off the brain mask: brain extraction tools differ by about that much.
+
+    Args:
+        keys: brain masks, ``1 X Y Z`` float 0/1.
+        prob: probability of peeling.
+        max_layers: layers are uniform on 1 ... max_layers.
+    """
+
+    def __init__(self, keys: KeysCollection = "brain_mask", prob: float = 0.5, max_layers: int = 2) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.max_layers = max_layers
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        self.randomize(None)
+        if self._do_transform:
+            width = 2 * self.R.randint(1, self.max_layers + 1) + 1
+            for key in self.key_iterator(d):
+                outside = functional.max_pool3d(1 - d[key][None], width, stride=1, padding=width // 2)[0]
+                d[key] = 1 - outside
+        return d

@@ -1,0 +1,125 @@
+"""Weights and training states as files: written atomically, read with ``weights_only``, known by their sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from .errors import WeightsError
+
+logger = logging.getLogger(__name__)
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def save_atomically(content: Any, path: str | Path) -> None:
+    """``torch.save`` to a temporary file beside ``path``, then move it there: a reader sees the old or the new file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
+    """Fill a network from a file that holds its state dict, of any float precision, and return it in eval mode.
+
+    Raises:
+        WeightsError: the file is missing, no file of weights, or of another architecture.
+    """
+    if not Path(path).is_file():
+        raise WeightsError(f"{path}: weights missing. Train with configs/train.json, or copy a released model.pt there.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        wanted, found = network.state_dict(), dict(state)
+    except Exception as error:  # torch raises many kinds for broken, foreign and unsafe files
+        raise WeightsError(f"{path}: not a file of weights ({type(error).__name__}). Download it again.") from error
+    shape = {k: tuple(v.shape) for k, v in wanted.items()}
+    wrong = sorted(k for k in {*shape, *found} if k not in shape or k not in found or shape[k] != tuple(found[k].shape))
+    if wrong:
+        raise WeightsError(
+            f"{path}: weights of another network; {len(wrong)} entries differ, such as {', '.join(wrong[:5])}. "
+            "Use the network_def they were trained with."
+        )
+    network.load_state_dict(found)
+    return network.eval()
+
+
+class BestWeights:
+    """Handler for an evaluator: keep the weights with the lowest key metric as a half-precision state dict.
+
+    Args:
+        path: of the file, replaced at each improvement.
+        network: whose weights are kept.
+    """
+
+    def __init__(self, path: str, network: torch.nn.Module) -> None:
+        self.path, self.network, self.best = path, network, float("inf")
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        metric = float(engine.state.metrics[engine.state.key_metric_name])
+        if metric < self.best:
+            self.best = metric
+            state = self.network.state_dict()
+            save_atomically({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, self.path)
+            logger.info("best %s so far: %.5g, weights in %s", engine.state.key_metric_name, metric, self.path)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        self.best = state["best"]
+
+
+class TrainingState:
+    """Handler for a trainer: write all that an exact resume needs after each epoch; read it first when resuming.
+
+    Args:
+        path: of the checkpoint.
+        objects: by name, all with ``state_dict`` and ``load_state_dict``; the trainer itself is added.
+        resume: start from the checkpoint.
+        write: False on all but the first process.
+    """
+
+    def __init__(self, path: str, objects: Mapping[str, Any], resume: bool = False, write: bool = True) -> None:
+        self.path, self.objects, self.resume, self.write = path, dict(objects), resume, write
+
+    def attach(self, engine: Engine) -> None:
+        self.objects["trainer"] = engine
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self.load)
+        if self.write:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def save(self) -> None:
+        save_atomically({name: thing.state_dict() for name, thing in self.objects.items()}, self.path)
+
+    def load(self, engine: Engine) -> None:
+        """Raises WeightsError where there is no checkpoint."""
+        if not Path(self.path).is_file():
+            raise WeightsError(f"{self.path}: no checkpoint to resume from. Start without --resume.")
+        epochs = engine.state.max_epochs
+        states = torch.load(self.path, map_location="cpu", weights_only=True)
+        for name, thing in self.objects.items():
+            thing.load_state_dict(states[name])
+        engine.state.max_epochs = epochs
+        logger.info("resumed from %s after epoch %d", self.path, engine.state.epoch)

@@ -1,0 +1,1 @@
+"""What IterMask3D hides, and how the hidden region shrinks."""

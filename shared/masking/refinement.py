@@ -1,0 +1,84 @@
+"""The two loops of IterMask3D: the sweep that draws the threshold curve, and the refinement that shrinks the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+Reconstruct = Callable[[torch.Tensor], torch.Tensor]
+
+
+def squared_error(image: torch.Tensor, reconstruction: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+    """``(x - x')^2`` in the brain, 0 outside; all of one shape."""
+    return (image - reconstruction).square() * brain
+
+
+def threshold_curve(
+    reconstruct: Reconstruct, image: torch.Tensor, brain: torch.Tensor, percents: Sequence[int]
+) -> list[float]:
+    """Shrink the mask from the whole brain by keeping the largest errors, and record tau (phase 1).
+
+    With the mask that leaves out s percent of the brain, tau(s + 1) is the error that s + 1 percent of the brain stay
+    below. The paper takes every s = 0 ... 99; a sparse sweep goes straight to the next s from the errors at hand.
+    Masks come from the current errors over the whole brain, so they are not nested and the curve may dip.
+
+    Args:
+        reconstruct: maps a mask (1 = hidden), of the image's shape, to a reconstruction.
+        image: any shape, float32.
+        brain: 0/1, of that shape.
+        percents: s, increasing, from 0 to at most 99.
+
+    Returns:
+        tau(s + 1) for each s; one evaluation each.
+    """
+    inside = brain > 0
+    count = int(inside.sum())
+    mask, taus = brain, []
+    for s, following in zip(percents, [*percents[1:], None]):
+        error = squared_error(image, reconstruct(mask), brain)
+        ranked = error[inside].sort().values
+        taus.append(float(ranked[min(round(count * (s + 1) / 100), count) - 1]))
+        if following is not None:
+            mask = (error > ranked[max(round(count * following / 100) - 1, 0)]).to(brain) * brain
+    return taus
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The last reconstruction, the mask its errors leave, and the hidden share of the brain before each pass."""
+
+    reconstruction: torch.Tensor
+    mask: torch.Tensor
+    hidden_shares: list[float]
+
+
+def refine(
+    reconstruct: Reconstruct,
+    image: torch.Tensor,
+    brain: torch.Tensor,
+    threshold: float,
+    stop_ratio: float = 0.01,
+    max_iterations: int = 20,
+) -> Refined:
+    """From the whole brain, keep hidden what errs by more than the threshold, until the mask stops shrinking (phase 3).
+
+    Args:
+        reconstruct: maps a mask (1 = hidden), of the image's shape, to a reconstruction.
+        image: any shape, float32.
+        brain: 0/1, of that shape, not empty.
+        threshold: on the squared error.
+        stop_ratio: a pass that shrinks the mask by less than this share of it is the last (growth stops too).
+        max_iterations: of passes at most.
+    """
+    mask, shares = brain, []
+    for _ in range(max_iterations):
+        shares.append(float(mask.sum() / brain.sum()))
+        reconstruction = reconstruct(mask)
+        remaining = (squared_error(image, reconstruction, brain) > threshold).to(brain)
+        size = float(mask.sum())
+        if size == 0 or (size - float(remaining.sum())) / size < stop_ratio:
+            break
+        mask = remaining
+    return Refined(reconstruction, remaining, shares)

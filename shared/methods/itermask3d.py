@@ -1,0 +1,130 @@
+"""IterMask3D (arXiv 2504.04911): hide the brain, reconstruct it, keep hidden only what was reconstructed badly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from monai.utils import convert_to_tensor
+
+from ..masking.high_pass import high_pass
+from ..masking.refinement import Refined, refine, squared_error, threshold_curve
+from ..masking.subject_threshold import SubjectThreshold, subject_threshold
+
+
+def hide(image: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Replace the masked voxels by noise, ``(1 - m) x + m n`` (section 2); all ``B 1 *S``."""
+    return torch.where(mask > 0, noise, image)
+
+
+def prepare_batch(
+    batchdata: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Network input and target of one training step.
+
+    Args:
+        batchdata: ``image``, ``high_pass``, ``mask`` and ``noise``, each ``B 1 *S``.
+        device: where the tensors go.
+        non_blocking: of the copy.
+        kwargs: of ``Tensor.to``.
+
+    Returns:
+        input ``B 2 *S`` (the image with the mask hidden, its high-pass) and target ``B 1 *S`` (the image).
+    """
+    image, edges, mask, noise = (
+        convert_to_tensor(batchdata[key]).to(device, non_blocking=non_blocking, **kwargs)
+        for key in ("image", "high_pass", "mask", "noise")
+    )
+    return torch.cat([hide(image, mask, noise), edges], dim=1), image
+
+
+class AutocastInferer(Inferer):
+    """Run the network in bfloat16 and return float32.
+
+    Args:
+        enabled: False computes in float32.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        super().__init__()
+        self.enabled = enabled
+
+    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """``B 2 *S`` to ``B 1 *S``."""
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
+            return network(inputs).float()
+
+
+class IterativeMaskInferer(Inferer):
+    """Anomaly map and pseudo-healthy brain of IterMask3D; volumes of a batch are treated one by one.
+
+    Args:
+        spacing: of the network's grid, in mm.
+        cutoff: of the high-pass, in cycles per mm.
+        percents: of the brain left unmasked at the points of the threshold curve; empty skips curve and
+            iteration and leaves the single-pass reconstruction of the hidden brain.
+        gamma: steepness of the curve, per percent, at which the subject's threshold is read.
+        y_limit: squared error at which the fit of the curve ends.
+        stop_ratio: the iteration ends when a pass shrinks the mask by less than this share.
+        max_iterations: of refinement passes.
+        amp: run the network in bfloat16.
+        seed: of the noise put in place of hidden voxels, the same field for every volume of one size.
+
+    After a call ``history`` holds one dict per volume: subject threshold, its rule and fit, hidden shares, evaluations.
+    """
+
+    def __init__(
+        self,
+        spacing: Sequence[float] = (2.0, 2.0, 2.0),
+        cutoff: float = 15 / 192,
+        percents: Sequence[int] = tuple(range(100)),
+        gamma: float = 0.05,
+        y_limit: float = 2.0,
+        stop_ratio: float = 0.01,
+        max_iterations: int = 20,
+        amp: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.spacing, self.cutoff, self.percents = spacing, cutoff, percents
+        self.gamma, self.y_limit, self.stop_ratio, self.max_iterations = gamma, y_limit, stop_ratio, max_iterations
+        self.seed = seed
+        self.forward = AutocastInferer(enabled=amp)
+        self.history: list[dict[str, Any]] = []
+
+    @torch.inference_mode()
+    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """``B 2 *S`` (normalised image, brain mask) to ``B 2 *S`` (squared error in the brain, reconstruction)."""
+        self.history = []
+        return torch.stack([self._one(convert_to_tensor(volume).float(), network) for volume in inputs])
+
+    def _one(self, volume: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
+        image, brain = volume[None, :1], volume[None, 1:]
+        edges = high_pass(image, self.spacing, self.cutoff)
+        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image.device)
+        evaluations = 0
+
+        def reconstruct(mask: torch.Tensor) -> torch.Tensor:
+            nonlocal evaluations
+            evaluations += 1
+            return self.forward(torch.cat([hide(image, mask, noise), edges], dim=1), network)
+
+        if len(self.percents):
+            taus = threshold_curve(reconstruct, image, brain, self.percents)
+            chosen = subject_threshold([s + 1 for s in self.percents], taus, self.gamma, self.y_limit)
+            result = refine(reconstruct, image, brain, chosen.value, self.stop_ratio, self.max_iterations)
+        else:
+            chosen = SubjectThreshold(float("nan"), 0, "single pass", float("nan"))
+            result = Refined(reconstruct(brain), brain, [1.0])
+        self.history.append(
+            {
+                "subject_threshold": chosen.value,
+                "threshold_rule": chosen.rule,
+                "r_squared": chosen.r_squared,
+                "hidden_shares": result.hidden_shares,
+                "network_evaluations": evaluations,
+            }
+        )
+        return torch.cat([squared_error(image, result.reconstruction, brain), result.reconstruction], dim=1)[0]

@@ -1,0 +1,193 @@
+"""Preprocessing against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Orientationd
+
+from shared.data.transforms import BrainMaskd, BrainNormalized, RandErodeBraind, Spacingd
+
+
+def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
+    """``X Y Z`` values as a ``1 X Y Z`` image of a spacing in mm."""
+    affine = torch.diag(torch.tensor([*spacing, 1.0], dtype=torch.float64))
+    return MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=affine)
+
+
+def cube(size: int, low: int, high: int) -> np.ndarray:
+    mask = np.zeros((size,) * 3, dtype=np.float32)
+    mask[low:high, low:high, low:high] = 1
+    return mask
+
+
+def at_spacing(values: np.ndarray, before: tuple[float, float, float], after: tuple[float, float, float]) -> np.ndarray:
+    data = Spacingd("image", pixdim=after, mode="bilinear")({"image": volume(values, before)})
+    assert tuple(np.asarray(data["image"].pixdim)) == pytest.approx(after)
+    return np.asarray(data["image"][0])
+
+
+class TestBrainMaskd:
+    def test_mask_is_made_of_nonzero_voxels_with_holes_filled(self):
+        image = 5 * cube(10, 2, 8)
+        image[4:6, 4:6, 4:6] = 0  # a ventricle
+        image[3, 3, 3] = -2  # negative values occur in real brains
+        data = BrainMaskd("image")({"image": volume(image, (1, 2, 3))})
+        assert torch.equal(data["brain_mask"].as_tensor()[0], torch.from_numpy(cube(10, 2, 8)))
+        assert data["brain_mask"].dtype == torch.float32
+        np.testing.assert_array_equal(np.asarray(data["image"][0]), image)
+        assert torch.equal(data["brain_mask"].affine, data["image"].affine)
+
+    @pytest.mark.parametrize("value", [0.2, 1, 255])
+    def test_given_mask_is_binarised_and_applied(self, value: float):
+        mask = value * cube(10, 3, 7)
+        mask[0, 0, 0] = -1
+        data = BrainMaskd("image")({"image": volume(np.full((10, 10, 10), -4.0)), "brain_mask": volume(mask)})
+        np.testing.assert_array_equal(np.asarray(data["brain_mask"][0]), cube(10, 3, 7))
+        np.testing.assert_array_equal(np.asarray(data["image"][0]), -4 * cube(10, 3, 7))
+
+    def test_input_is_left_alone(self):
+        image, mask = volume(np.ones((4, 4, 4))), volume(255 * cube(4, 1, 3))
+        BrainMaskd("image")({"image": image, "brain_mask": mask})
+        assert image.min() == 1 and mask.max() == 255
+
+    def test_made_mask_follows_the_image_through_space(self):
+        values = cube(10, 2, 8)
+        values[2, 2, 2] = 7
+        image = volume(values, (2, 2, 4))
+        image.affine = torch.diag(torch.tensor([-2.0, 2.0, -4.0, 1.0], dtype=torch.float64))
+        data = BrainMaskd("image")({"image": image})
+        data = Orientationd(["image", "brain_mask"], axcodes="RAS", labels=None)(data)
+        data = Spacingd(["image", "brain_mask"], pixdim=(2, 2, 2), mode=["nearest", "nearest"])(data)
+        assert data["image"].shape == data["brain_mask"].shape == (1, 10, 10, 19)
+        assert torch.equal(data["image"].affine, data["brain_mask"].affine)
+        assert torch.equal(data["image"] != 0, data["brain_mask"] > 0)
+
+
+class TestSpacingd:
+    def test_entries_that_were_not_named_stay(self):
+        data = {
+            "image": volume(cube(8, 2, 6)),
+            "image_path": "/data/one.nii.gz",
+            "image_meta_dict": {"filename_or_obj": "one.nii.gz"},
+            "other": volume(cube(8, 2, 6)),
+            "case_id": "one",
+            "score": 3.5,
+        }
+        result = Spacingd("image", pixdim=(2, 2, 2), mode="bilinear")(data)
+        assert set(result) == set(data)
+        assert result["image_path"] == "/data/one.nii.gz" and result["case_id"] == "one" and result["score"] == 3.5
+        assert result["other"] is data["other"]
+        assert result["image"].shape == (1, 4, 4, 4)
+        assert data["image"].shape == (1, 8, 8, 8)
+
+    @pytest.mark.parametrize("axes", [(0,), (0, 1), (0, 1, 2)])
+    def test_finest_pattern_goes_to_its_mean(self, axes: tuple[int, ...]):
+        index = np.indices((24, 24, 24))
+        board = 10.0 + 6 * (-1) ** sum(index[axis] for axis in axes)
+        after = tuple(2.0 if axis in axes else 1.0 for axis in range(3))
+        inside = at_spacing(board, (1, 1, 1), after)[tuple(slice(3, 9 if axis in axes else 21) for axis in range(3))]
+        # Plain linear interpolation would pick every second voxel: 16 or 4. A Gaussian of sigma 0.42 sqrt(3) voxels,
+        # integrated over each, leaves 2 exp(-(pi sigma)^2 / 2) 2 / pi = 9.4 % of the amplitude per axis.
+        assert np.abs(inside - 10).max() == pytest.approx(6 * 0.0938 ** len(axes), rel=0.02)
+
+    def test_constant_stays(self):
+        inside = at_spacing(np.full((24, 20, 22), 7.0), (1, 1, 1), (2, 2, 2))[3:-3, 3:-3, 3:-3]
+        np.testing.assert_allclose(inside, 7, rtol=1e-3)
+
+    def test_noise_falls_as_if_voxels_were_averaged(self):
+        noise = np.random.default_rng(0).standard_normal((40, 40, 40))
+        inside = at_spacing(noise, (1, 1, 1), (2, 2, 2))[2:-2, 2:-2, 2:-2]
+        # The mean of 8 voxels has a standard deviation of 0.35, a Gaussian of sigma 0.73 voxels one of about 0.25.
+        assert 0.15 < inside.std() < 0.4
+
+    def test_only_axes_that_get_coarser_are_smoothed(self):
+        noise = np.random.default_rng(0).standard_normal((8, 8, 32))
+        result = at_spacing(noise, (2, 2, 1), (2, 2, 2))
+        assert np.isfinite(result).all()
+        one_line = np.zeros((8, 8, 32))
+        one_line[4, 4] = noise[4, 4]
+        lonely = at_spacing(one_line, (2, 2, 1), (2, 2, 2))
+        np.testing.assert_allclose(lonely[4, 4], result[4, 4], atol=1e-5)
+        assert np.abs(lonely).sum() == pytest.approx(np.abs(lonely[4, 4]).sum(), rel=1e-5)
+
+    def test_no_smoothing_on_the_same_or_a_finer_grid(self):
+        noise = np.random.default_rng(0).standard_normal((10, 10, 10))
+        np.testing.assert_allclose(at_spacing(noise, (2, 2, 2), (2, 2, 2)), noise, atol=1e-5)
+        np.testing.assert_allclose(at_spacing(noise, (2, 2, 2), (1, 1, 1))[::2, ::2, ::2], noise, atol=1e-5)
+
+    def test_masks_are_not_smoothed(self):
+        index = np.indices((16, 16, 16)).sum(axis=0) % 2
+        data = {"image": volume(index), "brain_mask": volume(index)}
+        result = Spacingd(["image", "brain_mask"], pixdim=(2, 2, 2), mode=["bilinear", "nearest"])(data)
+        assert set(np.unique(np.asarray(result["brain_mask"]))) <= {0.0, 1.0}
+        assert result["brain_mask"].shape == result["image"].shape == (1, 8, 8, 8)
+        np.testing.assert_array_equal(np.asarray(result["brain_mask"][0]), index[::2, ::2, ::2])
+
+    def test_inverse_returns_to_the_grid(self):
+        transform = Spacingd("image", pixdim=(2, 2, 2), mode="bilinear")
+        image = volume(np.full((15, 16, 17), 3.0), (1, 1.5, 2.5))
+        back = transform.inverse(transform({"image": image, "image_path": "a"}))
+        assert back["image"].shape == image.shape
+        assert torch.allclose(back["image"].affine, image.affine)
+
+
+class TestBrainNormalized:
+    def test_formula(self):
+        random = np.random.default_rng(0)
+        brain = cube(12, 2, 10)
+        image = random.uniform(10, 200, brain.shape) * brain
+        data = BrainNormalized("image")({"image": volume(image), "brain_mask": volume(brain)})
+        p90 = np.percentile(image[brain > 0].astype(np.float32), 90)
+        np.testing.assert_allclose(np.asarray(data["image"][0]), 6 * image / p90 - 3, atol=1e-5)
+        assert (np.asarray(data["image"][0])[brain == 0] == -3).all()
+        assert data["intensity_scale"] == pytest.approx(p90 / 6)
+        assert np.percentile(np.asarray(data["image"][0])[brain > 0], 90) == pytest.approx(3, abs=1e-5)
+
+    def test_intensities_come_back_by_the_scale(self):
+        brain = cube(12, 2, 10)
+        image = np.random.default_rng(1).uniform(0, 900, brain.shape) * brain
+        data = BrainNormalized("image")({"image": volume(image), "brain_mask": volume(brain)})
+        np.testing.assert_allclose((np.asarray(data["image"][0]) + 3) * data["intensity_scale"], image, atol=1e-3)
+
+    def test_unit_of_intensity_does_not_matter(self):
+        brain = cube(12, 2, 10)
+        image = np.random.default_rng(1).uniform(0, 1, brain.shape) * brain
+        results = [
+            np.asarray(BrainNormalized("image")({"image": volume(k * image), "brain_mask": volume(brain)})["image"])
+            for k in (0.01, 1, 4096)
+        ]
+        np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+        np.testing.assert_allclose(results[2], results[1], atol=1e-5)
+
+
+class TestRandErodeBraind:
+    def layers(self, seed: int, **options: float) -> int:
+        transform = RandErodeBraind(**options).set_random_state(seed=seed)
+        mask = np.asarray(transform({"brain_mask": volume(cube(16, 3, 13))})["brain_mask"][0])
+        for peeled in range(5):
+            if np.array_equal(mask, cube(16, 3 + peeled, 13 - peeled)):
+                return peeled
+        raise AssertionError("not a cube with whole layers peeled off")
+
+    def test_peels_whole_layers(self):
+        peeled = [self.layers(seed, prob=1.0, max_layers=2) for seed in range(60)]
+        assert set(peeled) == {1, 2}
+        assert 15 < peeled.count(1) < 45
+        assert {self.layers(seed, prob=1.0, max_layers=1) for seed in range(10)} == {1}
+
+    def test_probability(self):
+        peeled = [self.layers(seed, prob=0.5) for seed in range(200)]
+        assert 70 < peeled.count(0) < 130
+        assert {self.layers(seed, prob=0.0) for seed in range(10)} == {0}
+
+    def test_seeded(self):
+        assert [self.layers(s, prob=0.5) for s in range(20)] == [self.layers(s, prob=0.5) for s in range(20)]
+
+    def test_input_is_left_alone_and_header_kept(self):
+        mask = volume(cube(16, 3, 13), (2, 2, 2))
+        peeled = RandErodeBraind(prob=1.0)({"brain_mask": mask})["brain_mask"]
+        assert mask.sum() == 1000
+        assert torch.equal(peeled.affine, mask.affine)

@@ -1,0 +1,132 @@
+"""make_datalist: every kind of source, from the command's arguments to cases that gather_cases reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from shared.data.datalists import SECTIONS, check_splits, gather_cases
+from tools.make_datalist import main
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def save(path: Path, shape: tuple[int, ...] = (4, 5, 6)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.arange(np.prod(shape), dtype=np.int16).reshape(shape), np.eye(4)), path)
+
+
+def read(output: Path) -> dict[str, list[dict[str, str]]]:
+    listed = json.loads(output.read_text(encoding="utf-8"))
+    check_splits(listed)
+    cases = {section: listed[section] for section in SECTIONS}
+    for case in (case for section in cases.values() for case in section):
+        for key in case.keys() - {"case_id", "patient_id"}:
+            assert (output.parent / case[key]).is_file(), case[key]
+    return cases
+
+
+def test_folder_keeps_sequences_and_visits_of_a_patient_together(tmp_path, capsys):
+    for patient in range(10):
+        for visit in (1, 2):
+            stem = f"in/sub-{patient}/ses-{visit}/sub-{patient}_ses-{visit}"
+            save(tmp_path / f"{stem}_T1w.nii.gz")
+            save(tmp_path / f"{stem}_FLAIR.nii.gz")
+            save(tmp_path / f"{stem}_label.nii.gz")
+    output = tmp_path / "lists" / "list.json"
+    arguments = ["folder", str(tmp_path / "in"), str(output), "--fractions", "0.6", "0.2", "0.2"]
+    assert main([*arguments, "--seed", "3"]) == 0
+    assert capsys.readouterr().out.strip().endswith("list.json: 12 training, 4 validation, 4 test cases")
+    sections = read(output)
+    case = sections["test"][0]
+    assert set(case) == {"case_id", "patient_id", "t1", "flair", "label"} and not Path(case["t1"]).is_absolute()
+    first = output.read_text()
+    assert main([*arguments, "--seed", "3"]) == 0 and output.read_text() == first
+    assert main([*arguments, "--seed", "4"]) == 0 and output.read_text() != first
+    assert len(gather_cases(datalist=str(output), section="validation", sequence="flair")) == 4
+
+
+def test_plain_folder_takes_the_stated_sequence(tmp_path):
+    for name in ("a", "b_visit2", "b_visit1"):
+        save(tmp_path / "in" / f"{name}.nii")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), "--sequence", "t2"]) == 0
+    cases = {case["case_id"]: case for section in read(tmp_path / "l.json").values() for case in section}
+    assert cases["a"] == {"case_id": "a", "t2": "in/a.nii"}
+    assert cases["b_visit1"]["patient_id"] == cases["b_visit2"]["patient_id"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "extension"),
+    [("brats2020", "BraTS20_Training_{:03d}", "nii"), ("brats2021", "BraTS2021_{:05d}", "nii.gz")],
+)
+def test_brats_segmentation_is_the_label(tmp_path, kind, name, extension):
+    for i in range(5):
+        case = name.format(i)
+        for ending in ("t1", "t1ce", "t2", "flair", "seg"):
+            save(tmp_path / "MICCAI" / case / f"{case}_{ending}.{extension}")
+    case = name.format(355)
+    save(tmp_path / "MICCAI" / case / f"{case}_t1.{extension}")
+    save(tmp_path / "MICCAI" / case / f"W39_1998.09.19_Segm.{extension}")  # so it is in the release of 2020
+    assert main([kind, str(tmp_path), str(tmp_path / "l.json")]) == 0
+    cases = {case["case_id"]: case for section in read(tmp_path / "l.json").values() for case in section}
+    assert len(cases) == 6
+    assert set(cases[name.format(0)]) == {"case_id", "t1", "t1ce", "t2", "flair", "label"}
+    assert set(cases[case]) == {"case_id", "t1", "label"}
+
+
+def test_msd_files_are_split_into_sequences(tmp_path):
+    source = tmp_path / "Task01_BrainTumour"
+    pairs = [{"image": f"./imagesTr/BRATS_{i}.nii.gz", "label": f"./labelsTr/BRATS_{i}.nii.gz"} for i in range(3)]
+    for pair in pairs:
+        save(source / pair["image"], (4, 5, 6, 4))
+        save(source / pair["label"])
+    modality = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
+    (source / "dataset.json").write_text(json.dumps({"modality": modality, "training": pairs}))
+    output = tmp_path / "out" / "msd.json"
+    assert main(["msd", str(source), str(output)]) == 0
+    case = next(case for section in read(output).values() for case in section if case["case_id"] == "BRATS_1")
+    whole = nib.load(source / "imagesTr" / "BRATS_1.nii.gz")
+    for i, sequence in enumerate(("flair", "t1", "t1ce", "t2")):
+        part = nib.load(output.parent / case[sequence])
+        assert np.array_equal(part.dataobj, whole.dataobj[..., i]) and part.get_data_dtype() == np.int16
+    assert len(list((tmp_path / "out" / "msd_volumes").iterdir())) == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("folder", "0 NIfTI files"),
+        ("brats2020", "0 folders BraTS20_"),
+        ("msd", "dataset.json"),
+        ("lgg2d", "patients.csv"),
+    ],
+)
+def test_wrong_source_is_named(tmp_path, capsys, kind, message):
+    assert main([kind, str(tmp_path), str(tmp_path / "l.json")]) == 1
+    assert message in capsys.readouterr().err
+    assert main([kind, str(tmp_path / "none"), str(tmp_path / "l.json")]) == 1
+    assert "is not a folder" in capsys.readouterr().err
+    assert not (tmp_path / "l.json").exists()
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+@pytest.mark.parametrize(
+    ("kind", "folder", "counts", "keys"),
+    [
+        ("ixi", "ixi_t1", (72, 9, 9), {"t1"}),
+        ("ixi_raw", "ixi_t1_raw", (0, 0, 2), {"t1"}),
+        ("lgg2d", "lgg2d", (30, 7, 10), {"t1", "t1ce", "flair", "brain_mask", "label"}),
+        ("ms_mni", "ms_mni", (0, 0, 1), {"t1", "t1ce", "t2", "flair", "label"}),
+    ],
+)
+def test_shared_data_keep_their_split(tmp_path, kind, folder, counts, keys):
+    output = tmp_path / "l.json"
+    assert main([kind, str(DATA / folder), str(output)]) == 0
+    sections = read(output)
+    assert tuple(len(sections[section]) for section in SECTIONS) == counts
+    assert all(case.keys() == {"case_id"} | keys for section in sections.values() for case in section)

@@ -1,0 +1,226 @@
+"""Write a datalist (JSON, Decathlon style) for the bundles: ``python tools/make_datalist.py KIND SOURCE OUTPUT.json``.
+
+KIND says how SOURCE is laid out:
+
+- ``folder``: NIfTI files, ``<subject>_<sequence>.nii.gz`` or one file per subject (then ``--sequence``), at any depth,
+  with ``<subject>_label`` and ``<subject>_brain_mask`` beside them. Files of one patient are kept together when their
+  path holds the same ``sub-XXX``, or names that differ in ``_ses-1``, ``_visit2``, ``_run-1``, ``_tp1`` only.
+- ``brats2020``, ``brats2021``: the folder of ``BraTS20_Training_001``, ... or of ``BraTS2021_00000``, ...
+- ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
+  labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
+- ``ixi``, ``ixi_raw``, ``lgg2d``, ``ms_mni``: the folders of ``../shared/data``, with the split they bring.
+- ``implanted``: ``../shared/data`` itself. Its IXI validation and test subjects with the SOOP lesions of
+  ``implanted_lesions.csv`` at three contrasts, written beside OUTPUT (about 25 MB), and the same subjects healthy.
+
+Patients, not files, are dealt to the sections, by the seed. Paths are written relative to OUTPUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient, split_sequence  # noqa: E402
+from shared.data.errors import DataListError  # noqa: E402
+from shared.data.implants import implanted_sections  # noqa: E402
+
+Case = dict[str, Any]
+_SECTION_OF = {"train": "training", "val": "validation", "test": "test"}
+_VISIT = re.compile(r"_(ses|session|visit|run|tp|timepoint)[-_]?\w*$", re.IGNORECASE)
+_IMPLANTED_LESIONS = Path(__file__).with_name("implanted_lesions.csv")
+_PATHS = ("image", "t1", "t1ce", "t2", "flair", "pd", "brain_mask", "label")
+
+
+def folder_cases(source: Path, options: argparse.Namespace) -> list[Case]:
+    """Cases of a folder of NIfTI files; the sequences of one subject are one case."""
+    cases: dict[str, Case] = {}
+    for found in gather_cases(dataset_dir=str(source), sequence=options.sequence):
+        subject, sequence = split_sequence(found["case_id"], options.sequence)
+        subject = subject or source.resolve().name
+        case = cases.setdefault(subject, {"case_id": subject})
+        if sequence in case:
+            raise DataListError(f"{case[sequence]} and {found['image']} are both the {sequence} of '{subject}'")
+        case[sequence] = found["image"]
+        case.update({key: found[key] for key in ("brain_mask", "label") if key in found})
+        bids = re.search(r"sub-[A-Za-z0-9]+", subject)
+        patient = bids.group() if bids else _VISIT.sub("", subject)
+        if patient != subject:
+            case["patient_id"] = patient
+    return list(cases.values())
+
+
+def brats_cases(source: Path, options: argparse.Namespace) -> list[Case]:
+    """Cases of BraTS 2020 or 2021; the segmentation (also the misnamed one of BraTS20_Training_355) is the label."""
+    prefix = {"brats2020": "BraTS20_", "brats2021": "BraTS2021_"}[options.kind]
+    cases = []
+    for folder in sorted(f for f in source.rglob(f"{prefix}*") if f.is_dir()):
+        case: Case = {"case_id": folder.name}
+        for file in sorted(folder.glob("*.nii*")):
+            ending = file.name.split(".nii")[0].rsplit("_", 1)[-1].lower()
+            key = "label" if ending in ("seg", "segm") else ending
+            if key in _PATHS:
+                case[key] = str(file)
+        if len(case.keys() - {"case_id", "label"}):
+            cases.append(case)
+    if not cases:
+        raise DataListError(f"0 folders {prefix}* with t1, t1ce, t2 or flair below {source}")
+    return cases
+
+
+def msd_cases(source: Path, options: argparse.Namespace) -> list[Case]:
+    """Cases of the Decathlon's brain tumours: the labelled 4D files, split into 3D ones beside the output."""
+    listing = _load(source / "dataset.json")
+    names = {"flair": "flair", "t1w": "t1", "t1gd": "t1ce", "t2w": "t2"}
+    sequences = [names[str(listing["modality"][str(i)]).lower()] for i in range(len(listing["modality"]))]
+    target = options.output.with_name(options.output.stem + "_volumes")
+    target.mkdir(parents=True, exist_ok=True)
+    cases = []
+    for item in tqdm(listing["training"], desc="splitting 4D files", unit="case"):
+        case_id = Path(item["image"]).name.split(".nii")[0]
+        files = {sequence: target / f"{case_id}_{sequence}.nii.gz" for sequence in sequences}
+        if not all(file.exists() for file in files.values()):
+            _split_volumes(source / item["image"], files)
+        case = {"case_id": case_id, **{sequence: str(file) for sequence, file in files.items()}}
+        cases.append({**case, "label": str(source / item["label"])})
+    return cases
+
+
+def _split_volumes(file: Path, targets: dict[str, Path]) -> None:
+    image = nib.load(file)
+    if image.ndim != 4 or image.shape[3] != len(targets):
+        raise DataListError(f"{file} has shape {image.shape}, not 4D with {len(targets)} volumes as dataset.json says")
+    data = np.asanyarray(image.dataobj)
+    for i, target in enumerate(targets.values()):
+        part = target.with_name("part_" + target.name)  # renamed when whole, so that a killed run leaves no half file
+        nib.save(nib.Nifti1Image(data[..., i], image.affine, image.header), part)
+        os.replace(part, target)
+
+
+def ixi_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
+    """IXI with its own split; the whole heads of ``ixi_t1_raw`` are test subjects."""
+    split = {row["subject"]: row["split"] for row in _rows(source / "subjects.csv")} if options.kind == "ixi" else {}
+    sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
+    for found in gather_cases(dataset_dir=str(source)):
+        subject = split_sequence(found["case_id"], "t1")[0]
+        sections[_SECTION_OF[split.get(subject, "test")]].append({"case_id": subject, "t1": found["image"]})
+    return sections
+
+
+def lgg2d_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
+    """Lower-grade gliomas with their own split: t1, flair, t1ce; lesion is the label, brain the brain mask."""
+    names = {"t1": "t1", "t1ce": "t1ce", "flair": "flair", "brain": "brain_mask", "lesion": "label"}
+    sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
+    for row in _rows(source / "patients.csv"):
+        paths = {key: source / row["patient"] / f"{name}.nii.gz" for name, key in names.items()}
+        case = {"case_id": row["patient"], **{key: str(path) for key, path in paths.items() if path.exists()}}
+        sections[_SECTION_OF[row["split"]]].append(case)
+    return sections
+
+
+def ms_mni_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
+    """The multiple-sclerosis patients, all of them for the test."""
+    cases = []
+    for folder in sorted(f for f in source.iterdir() if f.is_dir()):
+        paths = {
+            key: folder / f"{name}.nii.gz" for key, name in {"label": "lesion", **{s: s for s in _PATHS[1:6]}}.items()
+        }
+        cases.append({"case_id": folder.name, **{key: str(path) for key, path in paths.items() if path.exists()}})
+    return {"training": [], "validation": [], "test": cases}
+
+
+def implants(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
+    """IXI validation and test subjects with implanted lesions, written beside the output, and healthy."""
+    return implanted_sections(source, _rows(_IMPLANTED_LESIONS), options.output.parent)
+
+
+# KIND -> cases to be dealt out, or sections where the source brings its split. A new KIND is one line here.
+KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, list[Case]]]] = {
+    "folder": folder_cases,
+    "brats2020": brats_cases,
+    "brats2021": brats_cases,
+    "msd": msd_cases,
+    "ixi": ixi_sections,
+    "ixi_raw": ixi_sections,
+    "lgg2d": lgg2d_sections,
+    "ms_mni": ms_mni_sections,
+    "implanted": implants,
+}
+
+
+def write_datalist(sections: dict[str, list[Case]], output: Path, about: dict[str, Any]) -> None:
+    """Write the list with paths relative to it; ``about`` says how it was made."""
+    check_splits(sections)
+    base = Path(os.path.abspath(output)).parent
+    listed = {
+        s: [{k: _relative(v, base) if k in _PATHS else v for k, v in c.items()} for c in sections[s]] for s in SECTIONS
+    }
+    base.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps({"about": about, **listed}, indent=1) + "\n", encoding="utf-8")
+
+
+def _relative(path: str, base: Path) -> str:
+    try:
+        return Path(os.path.relpath(os.path.abspath(path), base)).as_posix()
+    except ValueError:  # another drive on Windows
+        return Path(path).absolute().as_posix()
+
+
+def _load(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataListError(f"{file} cannot be read ({error}); SOURCE must be the folder that holds it") from error
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+    except OSError as error:
+        raise DataListError(
+            f"{file} cannot be read ({error.strerror}); SOURCE must be the folder that holds it"
+        ) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit code 1 with one line on stderr when no list can be made."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("source", type=Path, metavar="SOURCE")
+    parser.add_argument("output", type=Path, metavar="OUTPUT.json")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
+    parser.add_argument(
+        "--sequence", choices=SEQUENCES, default="t1", help="sequence of files whose name says none (folder)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if not options.source.is_dir():
+            raise DataListError(f"{options.source} is not a folder")
+        found = KINDS[options.kind](options.source, options)
+        dealt = isinstance(found, list)
+        sections = split_by_patient(found, options.fractions, options.seed) if dealt else found
+        split = {"seed": options.seed, "fractions": list(options.fractions)} if dealt else {"split": "the source's own"}
+        write_datalist(sections, options.output, {"kind": options.kind, **split})
+    except DataListError as error:
+        print(f"make_datalist: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.output}: " + ", ".join(f"{len(sections[s])} {s}" for s in SECTIONS) + " cases")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
