@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from ignite.engine import Engine, Events
 
 from ..data.errors import WeightsError
 from ..data.weights import sha256
@@ -106,3 +107,36 @@ def calibrate(
         cases=list(cases),
         weights_sha256=sha256(weights),
     )
+
+
+class CalibrationFit:
+    """Handler for an evaluator over healthy scans: fit the stored threshold to their raw maps and write it.
+
+    Args:
+        path: of the calibration file.
+        false_positive_rate: share of healthy brain voxels left above the threshold.
+        weights: file of the weights in use.
+
+    Reads ``anomaly_map``, ``native_brain_mask`` and ``case_id`` of each case; the map must not be thresholded yet.
+    """
+
+    def __init__(self, path: str, false_positive_rate: float, weights: str) -> None:
+        self.path, self.false_positive_rate, self.weights = path, false_positive_rate, weights
+        self.values: list[np.ndarray] = []
+        self.cases: list[str] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _collect(self, engine: Engine) -> None:
+        for batch, output in zip(engine.state.batch, engine.state.output):
+            case = {**batch, **output}
+            brain = np.asarray(case["native_brain_mask"]) > 0
+            self.values.append(np.asarray(case["anomaly_map"])[brain])
+            self.cases.append(str(case["case_id"]))
+
+    def _write(self) -> None:
+        fitted = calibrate(self.values, self.cases, self.false_positive_rate, self.weights)
+        fitted.save(self.path)
+        logger.info("%s: threshold %.5g; %s", self.path, fitted.threshold, fitted.rule)

@@ -40,7 +40,7 @@ def gather_cases(
         sequence: sequence taken from a datalist, or the one that ``image`` and ``dataset_dir`` hold.
 
     Returns:
-        Cases ``{"case_id", "image", "sequence"[, "brain_mask"][, "label"]}`` with absolute paths. ``sequence`` is
+        Cases ``{"case_id", "image", "sequence"[, "brain_mask"][, "label"][, "group"]}`` with absolute paths. ``sequence`` is
         ``"image"`` where a datalist says ``image``. A listed case without the wanted sequence has no ``image`` but a
         ``reason``: the door reports it.
 
@@ -156,6 +156,8 @@ def _read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
 
 def _listed_case(listed: Mapping[str, Any], list_file: Path, sequence: str) -> dict[str, str]:
     case = {"case_id": listed["case_id"], "sequence": "image" if listed.get("image") else sequence}
+    if listed.get("group"):
+        case["group"] = str(listed["group"])
     source = listed.get("image") or listed.get(sequence)
     for key, value in (("image", source), ("brain_mask", listed.get("brain_mask")), ("label", listed.get("label"))):
         if value:

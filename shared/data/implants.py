@@ -109,8 +109,8 @@ def implanted_sections(
 
     Returns:
         ``training`` (empty), ``validation`` and ``test``: per subject one case per contrast and a healthy one, which
-        refers to the original file and has no label. Beside the keys of every datalist a case has ``contrast``
-        (number, None if healthy) and ``condition`` (``implanted`` or ``healthy``).
+        refers to the original file and has no label. ``group`` says ``contrast 0.6`` and so on, or
+        ``healthy``.
 
     Raises:
         DataListError: a volume or a lesion of the table is missing or unreadable.
@@ -134,13 +134,10 @@ def implanted_sections(
             for key, data in (("t1", image), ("label", label)):
                 nib.save(nib.Nifti1Image(data, healthy.affine, dtype=data.dtype), files[key])
             paths = {key: str(file) for key, file in files.items()}
-            cases.append(_case(case_id, subject, paths, contrast, "implanted"))
-        cases.append(_case(f"{subject}_healthy", subject, {"t1": str(healthy_file)}, None, "healthy"))
+            cases.append({"case_id": case_id, "patient_id": subject, **paths, "group": f"contrast {contrast}"})
+        healthy_case = {"case_id": f"{subject}_healthy", "patient_id": subject, "t1": str(healthy_file)}
+        cases.append({**healthy_case, "group": "healthy"})
     return sections
-
-
-def _case(case_id: str, subject: str, paths: dict[str, str], contrast: float | None, condition: str) -> dict[str, Any]:
-    return {"case_id": case_id, "patient_id": subject, **paths, "contrast": contrast, "condition": condition}
 
 
 def _load(file: Path) -> nib.Nifti1Image:

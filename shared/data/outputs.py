@@ -75,7 +75,7 @@ class CaseReports:
                 name: np.asarray(case[name][0])
                 for name in ("native_image", "native_brain_mask", "pseudo_healthy", "anomaly_map", "pred")
             }
-            label = np.asarray(case["label"][0]) > 0 if "label" in case else None
+            label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
             mask, brain = arrays["pred"] > 0, arrays["native_brain_mask"] > 0
             score = float((arrays["anomaly_map"][brain] > 1).mean())
             self.rows.append(

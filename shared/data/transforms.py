@@ -105,6 +105,6 @@ class RandErodeBraind(RandomizableTransform, MapTransform):
         if self._do_transform:
             width = 2 * self.R.randint(1, self.max_layers + 1) + 1
             for key in self.key_iterator(d):
-                outside = functional.max_pool3d(1 - d[key][None], width, stride=1, padding=width // 2)[0]
-                d[key] = 1 - outside
+                outside = functional.pad(1 - d[key][None], (width // 2,) * 6, value=1.0)  # beyond the field is no brain
+                d[key] = 1 - functional.max_pool3d(outside, width, stride=1)[0]
         return d

@@ -47,7 +47,7 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
         raise WeightsError(f"{path}: weights missing. Train with configs/train.json, or copy a released model.pt there.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        wanted, found = network.state_dict(), dict(state)
+        wanted, found = network.state_dict(), {k: torch.as_tensor(v) for k, v in state.items()}
     except Exception as error:  # torch raises many kinds for broken, foreign and unsafe files
         raise WeightsError(f"{path}: not a file of weights ({type(error).__name__}). Download it again.") from error
     shape = {k: tuple(v.shape) for k, v in wanted.items()}
@@ -67,10 +67,11 @@ class BestWeights:
     Args:
         path: of the file, replaced at each improvement.
         network: whose weights are kept.
+        write: False on all but the first process.
     """
 
-    def __init__(self, path: str, network: torch.nn.Module) -> None:
-        self.path, self.network, self.best = path, network, float("inf")
+    def __init__(self, path: str, network: torch.nn.Module, write: bool = True) -> None:
+        self.path, self.network, self.write, self.best = path, network, write, float("inf")
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
@@ -79,6 +80,8 @@ class BestWeights:
         metric = float(engine.state.metrics[engine.state.key_metric_name])
         if metric < self.best:
             self.best = metric
+            if not self.write:
+                return
             state = self.network.state_dict()
             save_atomically({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, self.path)
             logger.info("best %s so far: %.5g, weights in %s", engine.state.key_metric_name, metric, self.path)
@@ -118,8 +121,12 @@ class TrainingState:
         if not Path(self.path).is_file():
             raise WeightsError(f"{self.path}: no checkpoint to resume from. Start without --resume.")
         epochs = engine.state.max_epochs
-        states = torch.load(self.path, map_location="cpu", weights_only=True)
-        for name, thing in self.objects.items():
-            thing.load_state_dict(states[name])
+        try:
+            states = torch.load(self.path, map_location="cpu", weights_only=True)
+            for name, thing in self.objects.items():
+                thing.load_state_dict(states[name])
+        except Exception as error:  # torch raises many kinds for broken and foreign files
+            problem = f"cannot be resumed from ({type(error).__name__}: {error})"
+            raise WeightsError(f"{self.path}: {problem}. Start without --resume.") from error
         engine.state.max_epochs = epochs
         logger.info("resumed from %s after epoch %d", self.path, engine.state.epoch)

@@ -23,9 +23,10 @@ MAP_COLOURS = LinearSegmentedColormap.from_list(  # cold below the threshold, ho
     [(0.0, "#000000"), (1 / MAP_LIMIT, "#4a6fa5"), (1 / MAP_LIMIT, "#b3261e"), (2 / MAP_LIMIT, "#ff9d2e"), (1, "#fff7c2")],
 )
 _BACKGROUND, _TEXT = "#0c0d10", "#e6e6e6"
-_PANEL, _GAP, _LEFT, _TOP, _BOTTOM, _RIGHT = 236, 4, 26, 26, 24, 52  # pixels
+_PANEL, _GAP, _LEFT, _TOP, _BOTTOM, _RIGHT = 236, 4, 26, 26, 24, 68  # pixels
 _MARGIN_MM, _SLICE_GAP_MM = 5.0, 10.0
 _DPI = 100
+_IMSHOW = {"origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
 _X, _Y, _Z = range(3)  # canonical axes: to the patient's right, anterior, superior
 _PLANES = {_Z: ("axial", "z", "RLAP"), _Y: ("coronal", "y", "RLSI"), _X: ("sagittal", "x", "APSI")}
 
@@ -135,10 +136,91 @@ def _grey_window(image: np.ndarray) -> tuple[float, float]:
 
 
 def _main_slice(case: _Canonical, axis: int) -> int:
+    """The slice with the most mask; without a mask through the map's maximum; without a map with the most brain."""
     others = tuple({0, 1, 2} - {axis})
-    for weight in (case.mask > 0, case.image != 0):
-        if weight is not None and weight.any():
-            if weight.dtype == bool and not (case.mask > 0).any() and case.anomaly_map.max() > 0:
-                return int(np.unravel_index(np.argmax(case.anomaly_map), case.anomaly_map.shape)[axis])
-            return int(np.argmax(weight.sum(axis=others)))
-    return case.image.shape[axis] // 2
+    mask = case.mask > 0
+    if not mask.any() and case.anomaly_map.max() > 0:
+        return int(np.unravel_index(np.argmax(case.anomaly_map), case.anomaly_map.shape)[axis])
+    return int(np.argmax((mask if mask.any() else case.image != 0).sum(axis=others)))
+
+
+def _axial_slices(case: _Canonical) -> list[int]:
+    """At most three slices, from top to bottom: the main one, then the ends of the mask, then the middle of the brain."""
+    wanted = [_main_slice(case, _Z)]
+    for volume, fractions in ((case.mask > 0, (0.9, 0.1)), (case.image != 0, (0.5, 0.75, 0.25, 0.9, 0.1))):
+        below = np.cumsum(volume.sum(axis=(_X, _Y)))
+        wanted += [int(np.searchsorted(below, part * below[-1])) for part in fractions if below[-1] > 0]
+    chosen: list[int] = []
+    for index in wanted:
+        if len(chosen) < 3 and all(abs(index - other) * case.spacing[_Z] >= _SLICE_GAP_MM for other in chosen):
+            chosen.append(index)
+    return sorted(chosen, reverse=True)
+
+
+def _position_mm(case: _Canonical, axis: int, index: int) -> int:
+    voxel = (np.array(case.image.shape) - 1) / 2
+    voxel[axis] = index
+    return round(float(apply_affine(case.affine, voxel)[axis]))
+
+
+def _draw_panel(axes: Axes, case: _Canonical, axis: int, index: int, column: int, grey: Normalize) -> None:
+    def plane(volume: np.ndarray) -> np.ndarray:
+        cut = np.take(volume, index, axis=axis).T  # rows: Z or Y; columns: X or Y
+        return cut[:, ::-1]  # radiological: right on the left; sagittal: anterior on the left
+
+    axes.set_axis_off()
+    image = case.pseudo_healthy if column == 1 else case.image
+    if column == 2:
+        axes.imshow(plane(case.anomaly_map), cmap=MAP_COLOURS, norm=Normalize(0, MAP_LIMIT), **_IMSHOW)
+    else:  # the background is black, also where the brain's intensities reach below 0
+        axes.imshow(plane(np.where(image == 0, grey.vmin, image)), cmap="gray", norm=grey, **_IMSHOW)
+    if column == 3:
+        mask = plane(case.mask > 0).astype(float)
+        if mask.any():
+            axes.contourf(mask, levels=(0.5, 1.5), colors=MASK_COLOUR, alpha=0.35)
+            axes.contour(mask, levels=(0.5,), colors=MASK_COLOUR, linewidths=0.9)
+        if case.label is not None and (true := plane(case.label > 0)).any():
+            axes.contour(true.astype(float), levels=(0.5,), colors=LABEL_COLOUR, linewidths=0.9)
+    if column == 0:
+        places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.97), (0.5, 0.03))
+        for letter, place in zip(_PLANES[axis][2], places, strict=True):
+            axes.text(*place, letter, transform=axes.transAxes, **_text_style(8))
+
+
+def _text_style(size: float) -> dict[str, object]:
+    return {"color": _TEXT, "fontsize": size, "ha": "center", "va": "center"}
+
+
+def _draw_titles(figure: Figure, width: float, height: float, has_label: bool) -> None:
+    titles = ("Input", "Pseudo-healthy", "Anomaly map", "Anomaly mask")
+    for column, title in enumerate(titles):
+        at = (_LEFT + column * (_PANEL + _GAP) + _PANEL / 2) / width
+        if column == 3 and has_label:
+            shift = 52 / width
+            figure.text(at + shift, 1 - 0.5 * _TOP / height, "true label", **(_text_style(10) | {"color": LABEL_COLOUR}))
+            at -= shift * 0.7
+        colour = MASK_COLOUR if column == 3 else _TEXT
+        figure.text(at, 1 - 0.5 * _TOP / height, title, **(_text_style(10) | {"color": colour}))
+    note = "Radiological convention: the patient's right (R) is on the left of the picture. Sagittal: anterior (A) on the left."
+    figure.text(_LEFT / width, 0.5 * _BOTTOM / height, note, **(_text_style(8) | {"ha": "left", "color": "#a0a0a0"}))
+
+
+def _draw_colour_bar(figure: Figure, width: float, height: float) -> None:
+    left = (_LEFT + 4 * (_PANEL + _GAP) + 6) / width
+    axes = figure.add_axes((left, 0.3, 10 / width, 0.4))
+    axes.imshow(np.linspace(0, MAP_LIMIT, 256)[:, None], aspect="auto", origin="lower", cmap=MAP_COLOURS,
+                extent=(0, 1, 0, MAP_LIMIT))
+    axes.axhline(1.0, color=_TEXT, linewidth=1.5)
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    axes.set_yticks(range(int(MAP_LIMIT) + 1), labels=["0", "1", "2", "≥ 3"], color=_TEXT, fontsize=8)
+    axes.set_ylabel("map (1 = threshold)", color=_TEXT, fontsize=8)
+    axes.yaxis.set_label_position("right")
+
+
+def _png(figure: Figure) -> bytes:
+    figure.canvas.draw()
+    pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    file = io.BytesIO()
+    pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -6,17 +6,41 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from monai.networks.layers import GaussianFilter
 
 Reconstruct = Callable[[torch.Tensor], torch.Tensor]
 
 
-def squared_error(image: torch.Tensor, reconstruction: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
-    """``(x - x')^2`` in the brain, 0 outside; all of one shape."""
-    return (image - reconstruction).square() * brain
+class SquaredError:
+    """``(G * (x - x'))^2`` in the brain, 0 outside, with the residual x - x' smoothed within the brain.
+
+    The paper does not smooth (sigma 0). Errors at tissue borders change sign from voxel to voxel and cancel; those of a
+    lesion do not.
+
+    Args:
+        sigma: of the Gaussian G in voxels, one per spatial axis; all 0 for none.
+    """
+
+    def __init__(self, sigma: Sequence[float] = (0.0, 0.0, 0.0)) -> None:
+        self.smooth = GaussianFilter(len(sigma), sigma) if any(sigma) else None
+
+    def __call__(self, image: torch.Tensor, reconstruction: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
+        """Image, reconstruction and 0/1 brain mask, all ``B 1 *S``, to ``B 1 *S``."""
+        residual = (image - reconstruction) * brain
+        if self.smooth is not None:
+            residual = self.smooth(residual) / self.smooth(brain).clamp(min=1e-3)
+        return residual.square() * brain
+
+
+UNSMOOTHED = SquaredError()
 
 
 def threshold_curve(
-    reconstruct: Reconstruct, image: torch.Tensor, brain: torch.Tensor, percents: Sequence[int]
+    reconstruct: Reconstruct,
+    image: torch.Tensor,
+    brain: torch.Tensor,
+    percents: Sequence[int],
+    squared_error: SquaredError = UNSMOOTHED,
 ) -> list[float]:
     """Shrink the mask from the whole brain by keeping the largest errors, and record tau (phase 1).
 
@@ -26,9 +50,10 @@ def threshold_curve(
 
     Args:
         reconstruct: maps a mask (1 = hidden), of the image's shape, to a reconstruction.
-        image: any shape, float32.
-        brain: 0/1, of that shape.
+        image: ``1 1 *S``, float32.
+        brain: 0/1, of that shape, not empty.
         percents: s, increasing, from 0 to at most 99.
+        squared_error: of a reconstruction.
 
     Returns:
         tau(s + 1) for each s; one evaluation each.
@@ -39,7 +64,7 @@ def threshold_curve(
     for s, following in zip(percents, [*percents[1:], None]):
         error = squared_error(image, reconstruct(mask), brain)
         ranked = error[inside].sort().values
-        taus.append(float(ranked[min(round(count * (s + 1) / 100), count) - 1]))
+        taus.append(float(ranked[max(round(count * (s + 1) / 100), 1) - 1]))
         if following is not None:
             mask = (error > ranked[max(round(count * following / 100) - 1, 0)]).to(brain) * brain
     return taus
@@ -61,16 +86,18 @@ def refine(
     threshold: float,
     stop_ratio: float = 0.01,
     max_iterations: int = 20,
+    squared_error: SquaredError = UNSMOOTHED,
 ) -> Refined:
     """From the whole brain, keep hidden what errs by more than the threshold, until the mask stops shrinking (phase 3).
 
     Args:
         reconstruct: maps a mask (1 = hidden), of the image's shape, to a reconstruction.
-        image: any shape, float32.
+        image: ``1 1 *S``, float32.
         brain: 0/1, of that shape, not empty.
         threshold: on the squared error.
         stop_ratio: a pass that shrinks the mask by less than this share of it is the last (growth stops too).
         max_iterations: of passes at most.
+        squared_error: of a reconstruction.
     """
     mask, shares = brain, []
     for _ in range(max_iterations):

@@ -112,9 +112,9 @@ class AvgPoolResidualUNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``B C D H W`` to ``B out D H W``; every size is a multiple of 16, else ValueError."""
-        if any(size % 16 for size in x.shape[2:]):
-            raise ValueError(f"sizes must be multiples of 16, got {tuple(x.shape[2:])}")
+        """``B C D H W`` to ``B out D H W``; every size is a multiple of 16 and at least 32, else ValueError."""
+        if any(size % 16 or size < 32 for size in x.shape[2:]):
+            raise ValueError(f"sizes must be multiples of 16 and at least 32, got {tuple(x.shape[2:])}")
         high_pass, features = x[:, -1:], []
         for unit in self.down:
             x = unit(x)

@@ -75,7 +75,7 @@ def subject_threshold(
     points = PchipInterpolator([0, *percent], [0.0, *tau])
     curve = np.where(PERCENT <= percent[-1], points(np.minimum(PERCENT, percent[-1])), tau[-1])
     above = np.flatnonzero(curve > y_limit)
-    last = max(int(above[0]) + 1 if len(above) else 100, 3)
+    last = max(min(int(above[0]) + 1 if len(above) else 100, percent[-1]), 3)  # not the flat tail beyond the sweep
     a, b = fit_tangent(curve, last)
     used = curve[: min(80, last)]
     fitted = a * np.tan(b * PERCENT[: len(used)])

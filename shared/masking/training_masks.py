@@ -6,7 +6,7 @@ goes on with scattered high-error voxels. The mix here contains all three, so th
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,8 @@ class RandTrainingMaskd(MapTransform, Randomizable):
         mask_key: where the mask goes, ``1 X Y Z`` float 0/1; 1 means hidden.
         noise_key: where the noise goes, ``1 X Y Z`` standard normal.
         whole_brain: probability of hiding the whole brain.
-        scattered: probability of hiding scattered voxels; otherwise one ellipsoid of cell size 4 (half), 2 or 8.
+        scattered: probability of hiding scattered voxels; otherwise one ellipsoid.
+        cell_sizes: of the ellipsoids, in voxels, equally likely; (2, 4, 4, 8) in the paper, at 1 mm.
     """
 
     def __init__(
@@ -83,12 +84,13 @@ class RandTrainingMaskd(MapTransform, Randomizable):
         detail_key: str = "high_pass",
         mask_key: str = "mask",
         noise_key: str = "noise",
-        whole_brain: float = 0.2,
+        whole_brain: float = 0.3,
         scattered: float = 0.4,
+        cell_sizes: Sequence[int] = (2, 4, 4, 8),
     ) -> None:
         super().__init__(keys)
         self.detail_key, self.mask_key, self.noise_key = detail_key, mask_key, noise_key
-        self.whole_brain, self.scattered = whole_brain, scattered
+        self.whole_brain, self.scattered, self.cell_sizes = whole_brain, scattered, tuple(cell_sizes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -100,7 +102,7 @@ class RandTrainingMaskd(MapTransform, Randomizable):
             elif kind < self.whole_brain + self.scattered:
                 mask = scattered_mask(brain, np.asarray(d[self.detail_key][0]), self.R)
             else:
-                mask = ellipsoid_mask(brain, int(self.R.choice([2, 4, 4, 8])), self.R)
+                mask = ellipsoid_mask(brain, int(self.R.choice(self.cell_sizes)), self.R)
             d[self.mask_key] = torch.from_numpy(mask[None].astype(np.float32))
             noise = torch.Generator().manual_seed(int(self.R.randint(2**31)))
             d[self.noise_key] = torch.randn(d[self.mask_key].shape, generator=noise)

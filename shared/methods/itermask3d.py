@@ -10,7 +10,7 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 
 from ..masking.high_pass import high_pass
-from ..masking.refinement import Refined, refine, squared_error, threshold_curve
+from ..masking.refinement import Refined, SquaredError, refine, threshold_curve
 from ..masking.subject_threshold import SubjectThreshold, subject_threshold
 
 
@@ -67,12 +67,14 @@ class IterativeMaskInferer(Inferer):
             iteration and leaves the single-pass reconstruction of the hidden brain.
         gamma: steepness of the curve, per percent, at which the subject's threshold is read.
         y_limit: squared error at which the fit of the curve ends.
+        smoothing_mm: standard deviation of the Gaussian that smooths the residual before it is squared; 0 in the paper.
         stop_ratio: the iteration ends when a pass shrinks the mask by less than this share.
         max_iterations: of refinement passes.
         amp: run the network in bfloat16.
         seed: of the noise put in place of hidden voxels, the same field for every volume of one size.
 
-    After a call ``history`` holds one dict per volume: subject threshold, its rule and fit, hidden shares, evaluations.
+    After a call ``history`` holds one dict per volume: the subject's threshold, how it was found, the
+    hidden share of the brain before each refinement pass and after the last (the paper's score), network evaluations.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class IterativeMaskInferer(Inferer):
         percents: Sequence[int] = tuple(range(100)),
         gamma: float = 0.05,
         y_limit: float = 2.0,
+        smoothing_mm: float = 0.0,
         stop_ratio: float = 0.01,
         max_iterations: int = 20,
         amp: bool = True,
@@ -91,6 +94,7 @@ class IterativeMaskInferer(Inferer):
         self.spacing, self.cutoff, self.percents = spacing, cutoff, percents
         self.gamma, self.y_limit, self.stop_ratio, self.max_iterations = gamma, y_limit, stop_ratio, max_iterations
         self.seed = seed
+        self.squared_error = SquaredError([smoothing_mm / step for step in spacing])
         self.forward = AutocastInferer(enabled=amp)
         self.history: list[dict[str, Any]] = []
 
@@ -112,9 +116,11 @@ class IterativeMaskInferer(Inferer):
             return self.forward(torch.cat([hide(image, mask, noise), edges], dim=1), network)
 
         if len(self.percents):
-            taus = threshold_curve(reconstruct, image, brain, self.percents)
+            taus = threshold_curve(reconstruct, image, brain, self.percents, self.squared_error)
             chosen = subject_threshold([s + 1 for s in self.percents], taus, self.gamma, self.y_limit)
-            result = refine(reconstruct, image, brain, chosen.value, self.stop_ratio, self.max_iterations)
+            result = refine(
+                reconstruct, image, brain, chosen.value, self.stop_ratio, self.max_iterations, self.squared_error
+            )
         else:
             chosen = SubjectThreshold(float("nan"), 0, "single pass", float("nan"))
             result = Refined(reconstruct(brain), brain, [1.0])
@@ -124,7 +130,8 @@ class IterativeMaskInferer(Inferer):
                 "threshold_rule": chosen.rule,
                 "r_squared": chosen.r_squared,
                 "hidden_shares": result.hidden_shares,
+                "hidden_share": float(result.mask.sum() / brain.sum()),
                 "network_evaluations": evaluations,
             }
         )
-        return torch.cat([squared_error(image, result.reconstruction, brain), result.reconstruction], dim=1)[0]
+        return torch.cat([self.squared_error(image, result.reconstruction, brain), result.reconstruction], dim=1)[0]

@@ -127,8 +127,8 @@ def test_command_writes_the_sections(tmp_path):
     for section in ("validation", "test"):
         cases = gather_cases(datalist=str(output), section=section)
         assert len(cases) == 36 and all(Path(case["image"]).is_file() for case in cases)
-        assert Counter(case["contrast"] for case in listed[section]) == {0.6: 9, 0.75: 9, 0.9: 9, None: 9}
-        assert {case["condition"] for case in listed[section] if case["contrast"] is None} == {"healthy"}
+        groups = Counter(case["group"] for case in listed[section])
+        assert groups == {"contrast 0.6": 9, "contrast 0.75": 9, "contrast 0.9": 9, "healthy": 9}
         assert all(("label" in case) == (not case["case_id"].endswith("_healthy")) for case in cases)
     cases = {case["case_id"]: case for case in gather_cases(datalist=str(output), section="validation")}
     subject = listed["validation"][0]["patient_id"]

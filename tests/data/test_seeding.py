@@ -54,7 +54,7 @@ def test_derived_seeds_are_distinct_and_in_range():
     seeds = [derive_seed(seed, epoch, index) for seed in range(5) for epoch in range(20) for index in range(20)]
     assert len(set(seeds)) == len(seeds)
     assert 0 <= min(seeds) and max(seeds) < 2**32
-    assert len({derive_seed(1, 23), derive_seed(12, 3), derive_seed(123), derive_seed("123"), derive_seed("1", 23)}) == 5
+    assert len({derive_seed(*keys) for keys in [(1, 23), (12, 3), (123,), ("123",), ("1", 23)]}) == 5
 
 
 def test_item_depends_on_epoch_and_index_only():

@@ -36,7 +36,7 @@ def test_equals_numpy_on_an_uneven_grid():
 
 def test_equals_the_released_recipe_in_indices():
     # Released code: on 192^3 voxels of 1 mm, magnitude 1 and the phase kept below index 15. The same field at 2 mm is
-    # 96^3. Magnitude 1 in place of 0 adds at most (number of such indices) / (number of voxels): 0.016 here, 0.002 there.
+    # 96^3. Magnitude 1 in place of 0 adds at most (number of such indices) / (number of voxels): 0.016, there 0.002.
     image = brain_like((96, 96, 96))
     spectrum = np.fft.fftn(image)
     index = np.fft.fftfreq(96, d=1 / 96)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import inf
 
 import pytest
 import torch
 
-from shared.masking.refinement import refine, squared_error, threshold_curve
+from shared.masking.refinement import UNSMOOTHED as squared_error
+from shared.masking.refinement import SquaredError, refine, threshold_curve
 
 SHAPE = (1, 1, 12, 12, 12)
 
@@ -37,6 +39,14 @@ class Recorder:
     def __call__(self, mask: torch.Tensor) -> torch.Tensor:
         self.masks.append(mask.clone())
         return self.answer(mask)
+
+
+def test_smoothed_errors_cancel_where_they_alternate_and_stay_where_they_agree():
+    brain = torch.ones(1, 1, 24, 24, 24)
+    alternating = (torch.arange(24) % 2 * 2.0 - 1).reshape(1, 1, 24, 1, 1).expand_as(brain)
+    smooth = SquaredError([1.5] * 3)
+    assert smooth(alternating, torch.zeros_like(brain), brain)[..., 6:-6, 6:-6, 6:-6].max() < 1e-3
+    torch.testing.assert_close(smooth(brain * 2, torch.zeros_like(brain), brain), brain * 4)
 
 
 def test_squared_error_is_zero_outside_the_brain():
@@ -81,7 +91,7 @@ def test_masks_come_from_the_latest_errors_and_the_curve_may_dip():
     assert taus == pytest.approx(expected, rel=1e-5)
     assert taus[50] < taus[49]
     assert [int(mask.sum()) for mask in reconstruct.masks] == [1000 - 10 * s for s in range(100)]
-    nested = [bool((after <= before).all()) for before, after in zip(reconstruct.masks[1:], reconstruct.masks[2:])]
+    nested = [bool((after <= before).all()) for before, after in pairwise(reconstruct.masks[1:])]
     assert not any(nested)
 
 

@@ -107,11 +107,11 @@ def test_sparse_sweep_finds_nearly_the_same_percent(a: float, b: float, y_limit:
     assert abs(few.percent - all_points.percent) <= 2
 
 
-def test_values_at_given_points_are_exact():
-    percents = [1, 21, 41, 61, 81]
-    tau = [0.0, 0.1, 0.2, 0.3, 5.0]
-    threshold = subject_threshold(percents, tau, 0.0001, 2.0)
-    assert threshold.value in (0.0, *tau) or 0 < threshold.value < 5
+def test_rise_at_the_last_point_of_a_sparse_sweep_is_seen():
+    percents, tau = [1, 21, 41, 61, 81, 96, 100], [0.0] * 6 + [6.0]
+    threshold = subject_threshold(percents, tau, 0.05, 2.0)
+    assert threshold.rule != "no crossing"
+    assert 81 < threshold.percent <= 100 and 0 <= threshold.value < 6
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def test_random_state_determines_mask_and_noise():
     data = case()
     by_seed = {}
     for seed in range(8):
-        one, two = (RandTrainingMaskd(whole_brain=0.0, scattered=1.0).set_random_state(seed=seed)(data) for _ in range(2))
+        transforms = [RandTrainingMaskd(whole_brain=0.0, scattered=1.0) for _ in range(2)]
+        one, two = (transform.set_random_state(seed=seed)(data) for transform in transforms)
         assert torch.equal(one["mask"], two["mask"]) and torch.equal(one["noise"], two["noise"])
         assert not (one["mask"] > data["brain_mask"]).any()
         by_seed[seed] = one["mask"].numpy().tobytes()

@@ -1,0 +1,156 @@
+"""The collection's own virtual environment, ``.venv``, made from a bare Python: ``python tools/environment.py``.
+
+Needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST_PYTHON = (3, 10)
+_INSTALLING = "installing"  # content of the stamp until the packages are in
+_NO_SPACE = ("no space left", "errno 28", "disk quota")
+_NO_NETWORK = (
+    "temporary failure in name resolution",
+    "failed to establish a new connection",
+    "newconnectionerror",
+    "connecttimeouterror",
+    "proxyerror",
+    "getaddrinfo failed",
+    "network is unreachable",
+)
+
+
+class EnvironmentFailure(RuntimeError):
+    """The environment cannot be made; the message says why and what to do."""
+
+
+def python_of(folder: Path) -> Path:
+    """Path of the interpreter of the virtual environment in ``folder``."""
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def is_complete(root: Path = ROOT) -> bool:
+    """Whether ``<root>/.venv`` holds what ``<root>/requirements.txt`` says."""
+    folder = root / ".venv"
+    return python_of(folder).exists() and _read(_stamp(folder)) == _digest(root / "requirements.txt")
+
+
+def environment_python(root: Path = ROOT) -> Path:
+    """Return the interpreter of ``<root>/.venv``, which is made, mended or brought up to date where needed.
+
+    A half-made environment is made anew. One that was made by hand is kept, and the requirements installed into it.
+
+    Raises:
+        EnvironmentFailure: Python is too old or lacks venv, no network, no space, or no write permission.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        raise EnvironmentFailure(
+            f"Python {wanted} or newer is needed, and {sys.executable} is {sys.version.split()[0]}. "
+            "Install Python 3.11 and run the command with it."
+        )
+    folder = root / ".venv"
+    python, stamp, requirements = python_of(folder), _stamp(folder), root / "requirements.txt"
+    if is_complete(root):
+        return python
+    started = time.monotonic()
+    _say(f"Installing requirements.txt into {folder}: once, 1 to 10 minutes and 3 GB of disk (more with CUDA) ...")
+    try:
+        if not python.exists() or _read(stamp) == _INSTALLING:
+            _make(folder)
+        elif stamp.exists():
+            stamp.write_text(_INSTALLING)
+        _install(python, requirements)
+        stamp.write_text(_digest(requirements))
+    except OSError as error:
+        raise EnvironmentFailure(f"{folder} cannot be made: {_with_remedy(str(error), root)}") from error
+    _say(f"Installed in {time.monotonic() - started:.0f} s.")
+    return python
+
+
+def _make(folder: Path) -> None:
+    """Make a fresh environment with pip, stamped as unfinished."""
+    if importlib.util.find_spec("ensurepip") is None:
+        version = "{}.{}".format(*sys.version_info)
+        raise EnvironmentFailure(
+            f"{sys.executable} cannot make virtual environments with pip. "
+            f"Install the rest of Python first (Debian and Ubuntu: apt install python{version}-venv)."
+        )
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    _stamp(folder).write_text(_INSTALLING)
+    try:
+        venv.EnvBuilder(with_pip=True, symlinks=os.name != "nt").create(folder)
+    except subprocess.CalledProcessError as error:
+        detail = (error.output or b"").decode(errors="replace")
+        raise EnvironmentFailure(f"venv failed in {folder}: {_with_remedy(detail, folder)}") from error
+
+
+def _install(python: Path, requirements: Path) -> None:
+    """Install the requirements; pip's output is shown only when it fails."""
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    pip = subprocess.run(
+        [*command, "--progress-bar", "off", "--requirement", str(requirements)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if pip.returncode:
+        _say(pip.stdout)
+        raise EnvironmentFailure(
+            f"pip could not install {requirements} (its output is above): {_with_remedy(pip.stdout, requirements)}"
+        )
+
+
+def _with_remedy(output: str, place: Path) -> str:
+    """Return the last line of a failure with what can be done about it."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    last = lines[-1] if lines else "no message"
+    lower = output.lower()
+    if any(sign in lower for sign in _NO_SPACE):
+        remedy = f"The disk is full. Free 3 GB (8 GB with CUDA) where {place} lies, and in the temporary folder"
+    elif any(sign in lower for sign in _NO_NETWORK):
+        remedy = "The package index cannot be reached. Check the network, or pip's proxy and index settings"
+    elif "permission denied" in lower or "read-only file system" in lower:
+        remedy = "Run it in a copy of the collection that you may write to"
+    else:
+        remedy = "Mend what it names and run the command again; it starts where a fresh one would"
+    return f"{last}\n{remedy}."
+
+
+def _stamp(folder: Path) -> Path:
+    return folder / "requirements.sha256"
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        print(environment_python())
+    except EnvironmentFailure as failure:
+        sys.exit(f"environment: {failure}")
