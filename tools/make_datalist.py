@@ -11,6 +11,8 @@ KIND says how SOURCE is laid out:
 - ``ixi``, ``ixi_raw``, ``lgg2d``, ``ms_mni``: the folders of ``../shared/data``, with the split they bring.
 - ``implanted``: ``../shared/data`` itself. Its IXI validation and test subjects with the SOOP lesions of
   ``implanted_lesions.csv`` at three contrasts, written beside OUTPUT (about 25 MB), and the same subjects healthy.
+- ``merge``: the datalists (``*.json``) below SOURCE become one. A case of a single sequence is listed as ``image``, so
+  that one network can learn from several sequences.
 
 Patients, not files, are dealt to the sections, by the seed. Paths are written relative to OUTPUT.
 """
@@ -33,7 +35,15 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient, split_sequence  # noqa: E402
+from shared.data.datalists import (  # noqa: E402
+    SECTIONS,
+    SEQUENCES,
+    check_splits,
+    gather_cases,
+    resolve_path,
+    split_by_patient,
+    split_sequence,
+)
 from shared.data.errors import DataListError  # noqa: E402
 from shared.data.implants import implanted_sections  # noqa: E402
 
@@ -147,6 +157,24 @@ def implants(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]
 
 
 # KIND -> cases to be dealt out, or sections where the source brings its split. A new KIND is one line here.
+def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
+    """Sections of all datalists below a folder, in the order of their paths."""
+    sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
+    files = [file for file in sorted(source.rglob("*.json")) if file.resolve() != options.output.resolve()]
+    if not files:
+        raise DataListError(f"0 datalists (*.json) below {source}")
+    for file in files:
+        listed = _load(file)
+        for section in SECTIONS:
+            for case in listed.get(section, []):
+                case = {k: resolve_path(v, file.parent.absolute()) if k in _PATHS else v for k, v in case.items()}
+                present = [s for s in SEQUENCES if s in case]
+                if len(present) == 1:
+                    case["image"] = case.pop(present[0])
+                sections[section].append(case)
+    return sections
+
+
 KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, list[Case]]]] = {
     "folder": folder_cases,
     "brats2020": brats_cases,
@@ -157,6 +185,7 @@ KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, lis
     "lgg2d": lgg2d_sections,
     "ms_mni": ms_mni_sections,
     "implanted": implants,
+    "merge": merged_sections,
 }
 
 

@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 
-import nibabel as nib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from nibabel.affines import apply_affine, voxel_sizes
 from PIL import Image
+
+from .canonical_slices import CanonicalCase, X, Y, Z, axial_slices, canonical_case, main_slice, position_mm
 
 MAP_LIMIT = 3.0
 """Upper end of the colour bar of the map, in units of the threshold; the same for all cases, so that they compare."""
 
 MASK_COLOUR, LABEL_COLOUR = "#ff5a36", "#4fe3ff"
-MAP_COLOURS = LinearSegmentedColormap.from_list(  # cold below the threshold, hot above: the step is what the mask keeps
+MAP_COLOURS = LinearSegmentedColormap.from_list(  # cold below the threshold, hot above it
     "threshold",
-    [(0.0, "#000000"), (1 / MAP_LIMIT, "#4a6fa5"), (1 / MAP_LIMIT, "#b3261e"), (2 / MAP_LIMIT, "#ff9d2e"), (1, "#fff7c2")],
+    [
+        (0, "#000000"),
+        (1 / MAP_LIMIT, "#4a6fa5"),
+        (1 / MAP_LIMIT, "#b3261e"),
+        (2 / MAP_LIMIT, "#ff9d2e"),
+        (1, "#fff7c2"),
+    ],
 )
-_BACKGROUND, _TEXT = "#0c0d10", "#e6e6e6"
+_BACKGROUND, _TEXT, _QUIET_TEXT = "#000000", "#e6e6e6", "#a0a0a0"
 _PANEL, _GAP, _LEFT, _TOP, _BOTTOM, _RIGHT = 236, 4, 26, 26, 24, 68  # pixels
-_MARGIN_MM, _SLICE_GAP_MM = 5.0, 10.0
 _DPI = 100
+_GREYS, _GREY_TOLERANCE = 96, 12  # of the PNG's 256 colours; spread of a pixel's three channels (0 to 255)
 _IMSHOW = {"origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
-_X, _Y, _Z = range(3)  # canonical axes: to the patient's right, anterior, superior
-_PLANES = {_Z: ("axial", "z", "RLAP"), _Y: ("coronal", "y", "RLSI"), _X: ("sagittal", "x", "APSI")}
-
-
-@dataclass(frozen=True)
-class _Canonical:
-    """The volumes of a case, `X Y Z` in the closest right-anterior-superior orientation, cropped to the brain."""
-
-    image: np.ndarray
-    pseudo_healthy: np.ndarray
-    anomaly_map: np.ndarray
-    mask: np.ndarray
-    label: np.ndarray | None
-    affine: np.ndarray
-    spacing: np.ndarray  # mm
+_TITLES = ("Input", "Pseudo-healthy", "Anomaly map", "Anomaly mask")
+_PLANES = {Z: ("axial  z", "RLAP"), Y: ("coronal  y", "RLSI"), X: ("sagittal  x", "APSI")}  # left, right, top, bottom
 
 
 def case_picture(
@@ -52,12 +44,12 @@ def case_picture(
     affine: np.ndarray,
     label: np.ndarray | None = None,
 ) -> bytes:
-    """Draw a case: columns input, pseudo-healthy, anomaly map, input with mask; rows three axial, a coronal, a sagittal.
+    """Draw a case: columns input, pseudo-healthy, map, input with mask; rows three axial, a coronal, a sagittal slice.
 
-    The slices go through the largest area of the mask (of the map's maximum when the mask is empty); the other two axial
-    ones are spread over the mask, then over the brain. Radiological convention: the patient's right is on the left. All
-    panels have one scale in mm; input and pseudo-healthy have one grey window, the percentiles 0.5 to 99.8 of the
-    input's brain (`image != 0`).
+    The slices go through the largest area of the mask (the map's maximum when the mask is empty); the other two axial
+    ones are spread over the mask, then over the brain. Radiological convention: the patient's right is on the left.
+    All panels have one scale in mm; input and pseudo-healthy have one grey window, the percentiles 0.5 to 99.8 of
+    the input's brain (`image != 0`).
 
     Args:
         image: `X Y Z`, the input in its own units and orientation, 0 outside the brain.
@@ -75,56 +67,31 @@ def case_picture(
     """
     volumes = {"image": image, "pseudo_healthy": pseudo_healthy, "anomaly_map": anomaly_map, "mask": mask}
     volumes |= {} if label is None else {"label": label}
-    case = _canonical(volumes, np.asarray(affine, dtype=float))
+    case = canonical_case(volumes, np.asarray(affine, dtype=float))
     grey = Normalize(*_grey_window(case.image))
     extent = np.array(case.image.shape) * case.spacing  # mm
-    pixels_per_mm = _PANEL / max(extent[_X], extent[_Y])
-    slices = [(_Z, index) for index in _axial_slices(case)] + [(axis, _main_slice(case, axis)) for axis in (_Y, _X)]
-    heights = [extent[_Y if axis == _Z else _Z] * pixels_per_mm for axis, _ in slices]
+    pixels_per_mm = _PANEL / extent.max()
+    slices = [(Z, index) for index in axial_slices(case)] + [(axis, main_slice(case, axis)) for axis in (Y, X)]
+    heights = [extent[Y if axis == Z else Z] * pixels_per_mm for axis, _ in slices]
 
-    width = _LEFT + 4 * (_PANEL + _GAP) + _RIGHT
+    width = _LEFT + len(_TITLES) * (_PANEL + _GAP) + _RIGHT
     height = _TOP + sum(heights) + _GAP * len(slices) + _BOTTOM
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=_BACKGROUND)
     FigureCanvasAgg(figure)
     top = _TOP
     for (axis, index), row_height in zip(slices, heights, strict=True):
-        panel_width = extent[_Y if axis == _X else _X] * pixels_per_mm
-        for column in range(4):
+        panel_width = extent[Y if axis == X else X] * pixels_per_mm
+        for column in range(len(_TITLES)):
             left = _LEFT + column * (_PANEL + _GAP) + (_PANEL - panel_width) / 2
             box = (left / width, 1 - (top + row_height) / height, panel_width / width, row_height / height)
             _draw_panel(figure.add_axes(box), case, axis, index, column, grey)
-        name, letter, _ = _PLANES[axis]
-        label_at = (0.5 * _LEFT / width, 1 - (top + row_height / 2) / height)
-        figure.text(*label_at, f"{name}  {letter} = {_position_mm(case, axis, index)} mm", rotation=90, **_text_style(8))
+        at = (0.5 * _LEFT / width, 1 - (top + row_height / 2) / height)
+        row_title = f"{_PLANES[axis][0]} = {position_mm(case, axis, index)} mm"
+        figure.text(*at, row_title, rotation=90, **_text_style(8))
         top += row_height + _GAP
     _draw_titles(figure, width, height, label is not None)
-    _draw_colour_bar(figure, width, height)
+    _draw_colour_bar(figure, width)
     return _png(figure)
-
-
-def _canonical(volumes: dict[str, np.ndarray], affine: np.ndarray) -> _Canonical:
-    shape = np.shape(volumes["image"])
-    wrong = {name: np.shape(volume) for name, volume in volumes.items() if np.shape(volume) != shape}
-    if len(shape) != 3 or wrong:
-        raise ValueError(f"a picture needs 3D volumes on the grid of the image, {shape}; got {wrong or shape}")
-    turned = {}
-    for name, volume in volumes.items():
-        finite = np.nan_to_num(np.asarray(volume, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        turned[name] = nib.as_closest_canonical(nib.spatialimages.SpatialImage(finite, affine))
-    affine = turned["image"].affine
-    spacing = voxel_sizes(affine)
-    arrays = {name: np.asarray(volume.dataobj) for name, volume in turned.items()}
-    shown = (arrays["image"] != 0) | (arrays["mask"] > 0) | (arrays.get("label", arrays["mask"]) > 0)
-    box = []
-    for axis in range(3):
-        planes = np.flatnonzero(shown.any(axis=tuple({0, 1, 2} - {axis})))
-        first, last = (planes[0], planes[-1]) if planes.size else (0, shown.shape[axis] - 1)
-        margin = int(np.ceil(_MARGIN_MM / spacing[axis]))
-        box.append(slice(max(first - margin, 0), last + margin + 1))
-    shift = np.eye(4)
-    shift[:3, 3] = [part.start for part in box]
-    cropped = {name: array[tuple(box)] for name, array in arrays.items()}
-    return _Canonical(**({"label": None} | cropped), affine=affine @ shift, spacing=spacing)
 
 
 def _grey_window(image: np.ndarray) -> tuple[float, float]:
@@ -135,45 +102,17 @@ def _grey_window(image: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def _main_slice(case: _Canonical, axis: int) -> int:
-    """The slice with the most mask; without a mask through the map's maximum; without a map with the most brain."""
-    others = tuple({0, 1, 2} - {axis})
-    mask = case.mask > 0
-    if not mask.any() and case.anomaly_map.max() > 0:
-        return int(np.unravel_index(np.argmax(case.anomaly_map), case.anomaly_map.shape)[axis])
-    return int(np.argmax((mask if mask.any() else case.image != 0).sum(axis=others)))
-
-
-def _axial_slices(case: _Canonical) -> list[int]:
-    """At most three slices, from top to bottom: the main one, then the ends of the mask, then the middle of the brain."""
-    wanted = [_main_slice(case, _Z)]
-    for volume, fractions in ((case.mask > 0, (0.9, 0.1)), (case.image != 0, (0.5, 0.75, 0.25, 0.9, 0.1))):
-        below = np.cumsum(volume.sum(axis=(_X, _Y)))
-        wanted += [int(np.searchsorted(below, part * below[-1])) for part in fractions if below[-1] > 0]
-    chosen: list[int] = []
-    for index in wanted:
-        if len(chosen) < 3 and all(abs(index - other) * case.spacing[_Z] >= _SLICE_GAP_MM for other in chosen):
-            chosen.append(index)
-    return sorted(chosen, reverse=True)
-
-
-def _position_mm(case: _Canonical, axis: int, index: int) -> int:
-    voxel = (np.array(case.image.shape) - 1) / 2
-    voxel[axis] = index
-    return round(float(apply_affine(case.affine, voxel)[axis]))
-
-
-def _draw_panel(axes: Axes, case: _Canonical, axis: int, index: int, column: int, grey: Normalize) -> None:
+def _draw_panel(axes: Axes, case: CanonicalCase, axis: int, index: int, column: int, grey: Normalize) -> None:
     def plane(volume: np.ndarray) -> np.ndarray:
         cut = np.take(volume, index, axis=axis).T  # rows: Z or Y; columns: X or Y
         return cut[:, ::-1]  # radiological: right on the left; sagittal: anterior on the left
 
     axes.set_axis_off()
-    image = case.pseudo_healthy if column == 1 else case.image
     if column == 2:
         axes.imshow(plane(case.anomaly_map), cmap=MAP_COLOURS, norm=Normalize(0, MAP_LIMIT), **_IMSHOW)
     else:  # the background is black, also where the brain's intensities reach below 0
-        axes.imshow(plane(np.where(image == 0, grey.vmin, image)), cmap="gray", norm=grey, **_IMSHOW)
+        image = plane(case.pseudo_healthy if column == 1 else case.image)
+        axes.imshow(np.where(image == 0, grey.vmin, image), cmap="gray", norm=grey, **_IMSHOW)
     if column == 3:
         mask = plane(case.mask > 0).astype(float)
         if mask.any():
@@ -183,44 +122,50 @@ def _draw_panel(axes: Axes, case: _Canonical, axis: int, index: int, column: int
             axes.contour(true.astype(float), levels=(0.5,), colors=LABEL_COLOUR, linewidths=0.9)
     if column == 0:
         places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.97), (0.5, 0.03))
-        for letter, place in zip(_PLANES[axis][2], places, strict=True):
+        for letter, place in zip(_PLANES[axis][1], places, strict=True):
             axes.text(*place, letter, transform=axes.transAxes, **_text_style(8))
 
 
-def _text_style(size: float) -> dict[str, object]:
-    return {"color": _TEXT, "fontsize": size, "ha": "center", "va": "center"}
+def _text_style(size: float, colour: str = _TEXT, align: str = "center") -> dict[str, object]:
+    return {"color": colour, "fontsize": size, "ha": align, "va": "center"}
 
 
 def _draw_titles(figure: Figure, width: float, height: float, has_label: bool) -> None:
-    titles = ("Input", "Pseudo-healthy", "Anomaly map", "Anomaly mask")
-    for column, title in enumerate(titles):
-        at = (_LEFT + column * (_PANEL + _GAP) + _PANEL / 2) / width
-        if column == 3 and has_label:
-            shift = 52 / width
-            figure.text(at + shift, 1 - 0.5 * _TOP / height, "true label", **(_text_style(10) | {"color": LABEL_COLOUR}))
-            at -= shift * 0.7
-        colour = MASK_COLOUR if column == 3 else _TEXT
-        figure.text(at, 1 - 0.5 * _TOP / height, title, **(_text_style(10) | {"color": colour}))
-    note = "Radiological convention: the patient's right (R) is on the left of the picture. Sagittal: anterior (A) on the left."
-    figure.text(_LEFT / width, 0.5 * _BOTTOM / height, note, **(_text_style(8) | {"ha": "left", "color": "#a0a0a0"}))
+    """Titles of the columns (the last one is the legend too) and the note on the convention."""
+    y = 1 - 0.5 * _TOP / height
+    centres = [(_LEFT + column * (_PANEL + _GAP) + _PANEL / 2) / width for column in range(len(_TITLES))]
+    for x, title in zip(centres[:-1], _TITLES, strict=False):
+        figure.text(x, y, title, **_text_style(10))
+    figure.text(centres[-1], y, f"{_TITLES[-1]}  ", **_text_style(10, MASK_COLOUR, "right" if has_label else "center"))
+    if has_label:
+        figure.text(centres[-1], y, "  True label", **_text_style(10, LABEL_COLOUR, "left"))
+    note = "Radiological convention: the patient's right (R) is on the left. Sagittal: anterior (A) on the left."
+    figure.text(_LEFT / width, 0.5 * _BOTTOM / height, note, **_text_style(8, _QUIET_TEXT, "left"))
 
 
-def _draw_colour_bar(figure: Figure, width: float, height: float) -> None:
-    left = (_LEFT + 4 * (_PANEL + _GAP) + 6) / width
+def _draw_colour_bar(figure: Figure, width: float) -> None:
+    left = (_LEFT + len(_TITLES) * (_PANEL + _GAP) + 6) / width
     axes = figure.add_axes((left, 0.3, 10 / width, 0.4))
-    axes.imshow(np.linspace(0, MAP_LIMIT, 256)[:, None], aspect="auto", origin="lower", cmap=MAP_COLOURS,
-                extent=(0, 1, 0, MAP_LIMIT))
+    scale = np.linspace(0, MAP_LIMIT, 256)[:, None]
+    axes.imshow(scale, aspect="auto", origin="lower", cmap=MAP_COLOURS, extent=(0, 1, 0, MAP_LIMIT))
     axes.axhline(1.0, color=_TEXT, linewidth=1.5)
     axes.set_xticks([])
     axes.yaxis.tick_right()
-    axes.set_yticks(range(int(MAP_LIMIT) + 1), labels=["0", "1", "2", "≥ 3"], color=_TEXT, fontsize=8)
-    axes.set_ylabel("map (1 = threshold)", color=_TEXT, fontsize=8)
+    axes.tick_params(colors=_TEXT, labelsize=8, pad=2)
+    axes.set_yticks((0, 1, 2, 3), labels=("0", "1", "2", "≥ 3"))
+    axes.set_ylabel("anomaly map (1 = threshold)", color=_TEXT, fontsize=8, labelpad=2)
     axes.yaxis.set_label_position("right")
 
 
 def _png(figure: Figure) -> bytes:
+    """The figure as a PNG of 256 colours, half the size: pure greys, and the commonest of its other colours."""
     figure.canvas.draw()
-    pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    coloured = pixels[np.ptp(pixels, axis=-1) > _GREY_TOLERANCE]  # never empty: the colour bar
+    colours = Image.fromarray(coloured[None]).quantize(256 - _GREYS, method=Image.Quantize.MEDIANCUT).getpalette()
+    greys = np.linspace(0, 255, _GREYS).round().astype(int).repeat(3)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*greys.tolist(), *colours[: 3 * (256 - _GREYS)]])
     file = io.BytesIO()
-    pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.NONE).save(file, "PNG")
     return file.getvalue()

@@ -21,12 +21,25 @@ import numpy as np
 import torch
 
 _STYLE = """
+* { print-color-adjust: exact; }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1160px; margin: 2em auto; padding: 0 1em; color: #1c1c1c; }
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; }
 th, td { border: 1px solid #d5d5d5; padding: .3em .6em; text-align: left; vertical-align: top; }
 th { background: #f3f3f3; } img { max-width: 100%; } figure { margin: 1.5em 0; }
+figcaption { margin-bottom: .4em; } figure { break-inside: avoid; } a { color: #0b57d0; }
 .wide { overflow-x: auto; } .failed { border-left: 5px solid #b3261e; padding-left: 1em; } .note { color: #555; }
 """
+
+
+class Html(str):
+    """Text that is HTML already; every other text is escaped where it enters the page."""
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Html:
+    """An HTML table; cells are escaped unless they are `Html`, floats are rounded to four digits, NaN is empty."""
+    head = "".join(f"<th>{_html(header)}</th>" for header in headers)
+    body = "".join("<tr>" + "".join(f"<td>{_html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return Html(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
 
 
 def run_information() -> dict[str, str]:
@@ -42,42 +55,46 @@ def run_information() -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON takes it: no NaN, no infinity, no numpy types."""
+    """A value as JSON takes it: NaN is null, infinity a string, numpy types are Python's."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 def _text(value: Any, digits: int | None = None) -> str:
-    """A value as a table cell: lists joined by semicolons, NaN and None empty, floats rounded where digits are given."""
+    """A value as a cell: lists joined by semicolons, NaN and None empty, floats rounded where digits are given."""
     value = _plain(value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_text(part, digits)}" for key, part in value.items())
     if isinstance(value, list):
-        return "; ".join(_text(v, digits) for v in value)
+        return "; ".join(_text(part, digits) for part in value)
     if isinstance(value, float) and digits:
-        return f"{value:.{digits}g}"
+        return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
     return "" if value is None else str(value)
+
+
+def _html(value: Any) -> Html:
+    return value if isinstance(value, Html) else Html(escape(_text(value, 4)))
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def _html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(h.replace('_', ' '))}</th>" for h in headers)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
-
-
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, path)
+    # A file name that is not valid Unicode must not cost the report of all cases.
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_report(
@@ -87,6 +104,7 @@ def write_report(
     pictures: Mapping[str, bytes],
     failures: Sequence[Mapping[str, str]],
     run: Mapping[str, Any],
+    sections: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Write ``report.csv``, ``report.json`` and ``report.html``, each atomically.
 
@@ -97,21 +115,22 @@ def write_report(
         pictures: PNG files by case id, as :func:`~.case_picture.case_picture` draws them.
         failures: ``case_id``, ``file``, ``key``, ``error`` and ``remedy`` of each case that was left out.
         run: facts about the run.
+        sections: heading and text (or `Html`, as :func:`table` makes it) of what else the page shows after the cases.
 
     Returns:
         the path of the HTML page.
     """
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    table = [{"status": "done", **row} for row in rows] + [{"status": "failed", **failure} for failure in failures]
+    records = [{"status": "done", **row} for row in rows] + [{"status": "failed", **failure} for failure in failures]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["case_id", *(c for c in _columns(table) if c != "case_id")], restval="")
+    writer = csv.DictWriter(text, ["case_id", *(c for c in _columns(records) if c != "case_id")], restval="")
     writer.writeheader()
-    writer.writerows({key: _text(value) for key, value in row.items()} for row in table)
+    writer.writerows({key: _text(value) for key, value in row.items()} for row in records)
     _write(folder / "report.csv", text.getvalue())
     content = {"run": run, "cases": list(rows), "failures": list(failures)}
     _write(folder / "report.json", json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False))
-    _write(folder / "report.html", _page(title, rows, pictures, failures, run))
+    _write(folder / "report.html", _page(title, rows, pictures, failures, run, sections))
     return folder / "report.html"
 
 
@@ -121,39 +140,50 @@ def _page(
     pictures: Mapping[str, bytes],
     failures: Sequence[Mapping[str, str]],
     run: Mapping[str, Any],
+    sections: Sequence[tuple[str, str]],
 ) -> str:
-    found = sum(row["anomaly_ml"] > 0 for row in rows)
+    found = sum(row.get("anomaly_ml", 0) > 0 for row in rows)
+    warned = sum(bool(row.get("warnings")) for row in rows)
+    cases = len(rows) + len(failures)
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p><b>{len(rows) + len(failures)} cases: {len(rows)} done, {found} of them with voxels above the threshold; "
-        f"{len(failures)} left out.</b></p>",
+        f"<p><b>{cases} case{'' if cases == 1 else 's'}: {found} with an anomaly above the threshold, "
+        f"{len(rows) - found} without, {warned} with warnings, {len(failures)} failed.</b></p>",
         '<p class="note">Research use only; not a medical device. A voxel above the threshold is unusual to the model, '
         "which also happens at brain borders, in artefacts and in scans unlike those it was trained on.</p>",
     ]
     if failures:
-        cells = [[escape(_text(f.get(k))) for k in ("case_id", "error", "remedy", "key", "file")] for f in failures]
-        parts += ['<div class="failed"><h2>Left out</h2>', _html_table(["case", "problem", "remedy", "key", "file"], cells), "</div>"]
+        cells = [[failure.get(key) for key in ("case_id", "error", "remedy", "key", "file")] for failure in failures]
+        failed = table(["case", "problem", "remedy", "key", "file"], cells)
+        parts.append(f'<div class="failed"><h2>Failed: these cases have no result</h2>{failed}</div>')
     if rows:
-        columns = _columns(rows)
-        cells = [[escape(_text(row.get(column), 4)) for column in columns] for row in rows]
-        for number, row_cells in enumerate(cells):
-            row_cells[columns.index("case_id")] = f'<a href="#case{number}">{row_cells[columns.index("case_id")]}</a>'
-        parts += ["<h2>Cases</h2>", _html_table(columns, cells)]
+        columns = ["case_id", *(column for column in _columns(rows) if column != "case_id")]
+        cells = [[row.get(column) for column in columns] for row in rows]
+        for number, (row, row_cells) in enumerate(zip(rows, cells)):
+            if row["case_id"] in pictures:
+                row_cells[0] = Html(f'<a href="#case{number}">{_html(row["case_id"])}</a>')
+        parts.append(f"<h2>Cases</h2>{table([column.replace('_', ' ') for column in columns], cells)}")
+    parts += [f"<h2>{escape(heading)}</h2>{_html(body)}" for heading, body in sections]
+    if pictures:
         parts.append(
-            "<h2>Pictures</h2><p>From left to right: the input; the pseudo-healthy brain the model draws instead; the anomaly "
-            "map, in units of the threshold (1 is the threshold); the input with the mask, and the true label where there "
-            "is one.</p>"
+            "<h2>Pictures</h2><p>From left to right: the input; the pseudo-healthy brain that the model draws "
+            "in its place; the anomaly map, in units of the threshold (blue below 1, red to yellow above); the input "
+            "with the mask of what is above the threshold, and the contour of the true label where there is one.</p>"
         )
     for number, row in enumerate(rows):
-        picture = base64.b64encode(pictures[row["case_id"]]).decode()
-        caption = f"<b>{escape(str(row['case_id']))}</b>: {_text(float(row['anomaly_ml']), 4)} ml above the threshold"
-        if row.get("warnings"):
-            caption += f"; {escape(_text(row['warnings']))}"
-        parts.append(
-            f'<figure id="case{number}"><figcaption>{caption}</figcaption>'
-            f'<img alt="slices of {escape(str(row["case_id"]))}" src="data:image/png;base64,{picture}"></figure>'
-        )
-    facts = [[escape(key), escape(_text(value))] for key, value in run.items()]
-    parts += ["<h2>This run</h2>", _html_table(["fact", "value"], facts)]
+        if row["case_id"] in pictures:
+            parts.append(_figure(number, row, pictures[row["case_id"]]))
+    parts.append(f"<h2>This run</h2>{table(['fact', 'value'], list(run.items()))}")
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _figure(number: int, row: Mapping[str, Any], picture: bytes) -> str:
+    name = _html(row["case_id"])
+    facts = [("{} ml above the threshold", "anomaly_ml"), ("score {}", "score"), ("percentile {}", "score_percentile")]
+    caption = [text.format(_text(row[key], 4)) for text, key in facts if _text(row.get(key))]
+    caption += [f"warning: {_html(warning)}" for warning in row.get("warnings") or ()]
+    return (
+        f'<figure id="case{number}"><figcaption><b>{name}</b>: {"; ".join(caption)}</figcaption>'
+        f'<img alt="slices of {name}" src="data:image/png;base64,{base64.b64encode(picture).decode()}"></figure>'
+    )

@@ -130,3 +130,27 @@ def test_shared_data_keep_their_split(tmp_path, kind, folder, counts, keys):
     sections = read(output)
     assert tuple(len(sections[section]) for section in SECTIONS) == counts
     assert all(case.keys() == {"case_id"} | keys for section in sections.values() for case in section)
+
+
+def test_merge_joins_lists_and_names_single_sequences_image(tmp_path):
+    for name, sequence in (("a/one", "t1"), ("b/two", "flair")):
+        save(tmp_path / f"{name}.nii.gz")
+        stem = Path(name).name
+        listed = {"training": [{"case_id": stem, sequence: f"{stem}.nii.gz"}], "validation": [], "test": []}
+        (tmp_path / name).with_suffix(".json").write_text(json.dumps(listed))
+    output = tmp_path / "all.json"
+    assert main(["merge", str(tmp_path), str(output)]) == 0
+    assert read(output)["training"] == [
+        {"case_id": "one", "image": "a/one.nii.gz"},
+        {"case_id": "two", "image": "b/two.nii.gz"},
+    ]
+    assert main(["merge", str(tmp_path), str(output)]) == 0, "its own output is not merged again"
+    assert len(gather_cases(datalist=str(output), section="training")) == 2
+
+
+def test_merge_refuses_leakage(tmp_path, capsys):
+    save(tmp_path / "x.nii.gz")
+    for name, section in (("a", "training"), ("b", "test")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({section: [{"case_id": "x", "t1": "x.nii.gz"}]}))
+    assert main(["merge", str(tmp_path), str(tmp_path / "out" / "all.json")]) == 1
+    assert "leakage" in capsys.readouterr().err

@@ -1,0 +1,130 @@
+"""The picture of a case: same anatomy, same picture, however the file is stored; sides, scale, slices and size."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.evaluation.canonical_slices import X, Z, axial_slices, canonical_case, main_slice, position_mm
+from shared.evaluation.case_picture import LABEL_COLOUR, MASK_COLOUR, case_picture
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "ms_mni" / "patient26"
+SHAPE = (40, 48, 36)
+AFFINE = np.array([[4.0, 0, 0, -78], [0, 4, 0, -94], [0, 0, 4, -60], [0, 0, 0, 1]])  # RAS, 4 mm
+
+
+def brain_with_lesion(centre=(30, 26, 24)):
+    """An ellipsoid brain with a ball-shaped lesion: image, pseudo-healthy, map and mask in RAS."""
+    grid = np.indices(SHAPE)
+    middle = (np.array(SHAPE) - 1) / 2
+    brain = sum(((grid[a] - middle[a]) / (0.42 * SHAPE[a])) ** 2 for a in range(3)) < 1
+    mask = sum((grid[a] - centre[a]) ** 2 for a in range(3)) <= 9
+    texture = np.random.default_rng(0).normal(100, 10, SHAPE)
+    return np.where(brain, texture, 0), np.where(brain, 100.0, 0), 2.0 * mask, mask.astype(np.uint8)
+
+
+def stored_as(volumes, codes, affine=AFFINE):
+    """The same anatomy stored in another orientation, and its affine."""
+    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt(codes))
+    turned = [np.ascontiguousarray(nib.apply_orientation(volume, turn)) for volume in volumes]
+    return turned, affine @ nib.orientations.inv_ornt_aff(turn, volumes[0].shape)
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def near(picture, colour, tolerance=60):
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return np.abs(picture - wanted).max(axis=-1) < tolerance
+
+
+def test_is_a_small_png():
+    volumes = brain_with_lesion()
+    png = case_picture(*volumes, AFFINE, label=volumes[3])
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    assert 600 < image.width <= 1100
+    assert len(png) < 300_000
+
+
+@pytest.mark.parametrize("codes", ["LAS", "LPS", "PIR", "SAL"])
+def test_same_anatomy_gives_the_same_picture(codes):
+    volumes = brain_with_lesion()
+    turned, affine = stored_as(volumes, codes)
+    assert nib.aff2axcodes(affine) == tuple(codes)
+    reference = case_picture(*volumes, AFFINE, label=volumes[3])
+    assert case_picture(*turned, affine, label=turned[3]) == reference
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LAS"])
+@pytest.mark.parametrize(("x", "patient_side"), [(30, "right"), (9, "left")])
+def test_radiological_convention(codes, x, patient_side):
+    # The middle of the brain is x = 19.5; in RAS the first axis runs to the patient's right.
+    volumes, affine = stored_as(brain_with_lesion((x, 26, 24)), codes)
+    picture = pixels(case_picture(*volumes, affine))
+    panel = slice(26 + 3 * 240, 26 + 3 * 240 + 236)  # the last column
+    hits = np.nonzero(near(picture[40:200, panel], MASK_COLOUR))[1]  # the first axial row
+    assert hits.size > 20
+    assert (hits.mean() < 118) == (patient_side == "right")
+
+
+def test_label_is_drawn_in_its_own_colour():
+    volumes = brain_with_lesion()
+    label = np.zeros(SHAPE)
+    label[8:13, 20:28, 20:28] = 1
+    without, with_label = (pixels(case_picture(*volumes, AFFINE, label=given)) for given in (None, label))
+    assert near(with_label[40:], LABEL_COLOUR).sum() > 50
+    assert near(without, LABEL_COLOUR).sum() == 0
+
+
+def test_anisotropic_voxels_keep_their_shape_in_mm():
+    volumes = brain_with_lesion()
+    thick = [volume[:, :, ::2] for volume in volumes]
+    affine = AFFINE @ np.diag([1, 1, 2, 1])
+    tall, flat = (pixels(case_picture(*v, a)) for v, a in ((volumes, AFFINE), (thick, affine)))
+    assert abs(tall.shape[0] - flat.shape[0]) <= 30  # two rows, up to a slice of 8 mm cropped differently
+
+
+def test_slices_go_through_the_lesion():
+    centre = (30, 26, 24)
+    image, healthy, anomaly_map, mask = brain_with_lesion(centre)
+    names = ("image", "pseudo_healthy", "anomaly_map", "mask")
+    case = canonical_case(dict(zip(names, (image, healthy, anomaly_map, mask))), AFFINE)
+    for axis in range(3):
+        assert position_mm(case, axis, main_slice(case, axis)) == AFFINE[axis, 3] + 4 * centre[axis]
+    chosen = axial_slices(case)
+    assert main_slice(case, Z) in chosen and len(chosen) == 3 and chosen == sorted(chosen, reverse=True)
+    assert min(-np.diff(chosen)) * 4 >= 10  # mm
+    # Without a mask: through the maximum of the map.
+    peak = np.where(np.indices(SHAPE)[0] == 12, 0.1, 0.0) * (image != 0)
+    peak[14, 20, 17] = 0.7
+    case = canonical_case(dict(zip(names, (image, healthy, peak, 0 * mask))), AFFINE)
+    assert position_mm(case, X, main_slice(case, X)) == AFFINE[0, 3] + 4 * 14
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan, -np.inf])
+def test_constant_and_not_finite_volumes_are_drawn(value):
+    volume = np.full((10, 9, 8), value)
+    pixels(case_picture(volume, volume, volume, np.zeros(volume.shape), AFFINE))
+
+
+def test_another_grid_is_refused():
+    image, healthy, anomaly_map, mask = brain_with_lesion()
+    with pytest.raises(ValueError, match="anomaly_map"):
+        case_picture(image, healthy, anomaly_map[1:], mask, AFFINE)
+    with pytest.raises(ValueError, match="3D"):
+        case_picture(image[0], healthy[0], anomaly_map[0], mask[0], AFFINE)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL.exists(), reason="../shared/data is absent")
+def test_real_volume_stays_small():
+    t1, label = (nib.load(REAL / name) for name in ("t1.nii.gz", "lesion.nii.gz"))
+    image, lesion = t1.get_fdata(dtype=np.float32), label.get_fdata(dtype=np.float32)
+    assert len(case_picture(image, image, 2 * lesion, lesion, t1.affine, lesion)) < 300_000

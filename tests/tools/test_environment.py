@@ -1,0 +1,150 @@
+"""The environment is made once, remade when half-made, and says what to do when it cannot be made."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import environment, run_tests
+from tools.environment import EnvironmentFailure, environment_python, is_complete, python_of
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A collection that requires nothing, so that pip succeeds at once and offline; its path holds a space."""
+    folder = tmp_path / "a collection"
+    folder.mkdir()
+    (folder / "requirements.txt").write_text("# nothing\n")
+    return folder
+
+
+def pip_that(monkeypatch: pytest.MonkeyPatch, returncode: int, output: str) -> list[list[str]]:
+    """Replace the making and pip; return the list that pip's commands are put in."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, returncode, stdout=output)
+
+    def make(folder: Path) -> None:
+        python_of(folder).parent.mkdir(parents=True, exist_ok=True)
+        python_of(folder).touch()
+        (folder / "requirements.sha256").write_text("installing")
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    monkeypatch.setattr(environment, "_make", make)
+    return commands
+
+
+def test_a_real_environment_is_made_used_again_and_remade_when_half_made(root, capfd):
+    python = environment_python(root)
+    where = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
+    assert Path(where.stdout.strip()) == root / ".venv"
+    said = capfd.readouterr()
+    assert len(said.err.splitlines()) == 2 and said.out == ""  # what happens, and how long it took
+
+    marker = root / ".venv" / "marker"
+    marker.touch()
+    assert environment_python(root) == python and marker.exists()
+    assert capfd.readouterr().err == ""
+
+    (root / ".venv" / "requirements.sha256").write_text("installing")  # as a killed run leaves it
+    assert not is_complete(root)
+    assert environment_python(root) == python and is_complete(root)
+    assert not marker.exists()
+
+
+def test_new_requirements_are_installed_into_the_environment_in_place(root, monkeypatch):
+    commands = pip_that(monkeypatch, 0, "")
+    environment_python(root)
+    environment_python(root)
+    assert len(commands) == 1
+    assert commands[0][:4] == [str(python_of(root / ".venv")), "-m", "pip", "install"]
+    assert commands[0][-1] == str(root / "requirements.txt")
+    (root / ".venv" / "kept").touch()
+    (root / "requirements.txt").write_text("# something else\n")
+    environment_python(root)
+    assert len(commands) == 2 and (root / ".venv" / "kept").exists()
+
+
+def test_an_environment_made_by_hand_is_not_deleted(root, monkeypatch):
+    pip_that(monkeypatch, 1, "ERROR: something")
+    python = python_of(root / ".venv")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (root / ".venv" / "own_work").touch()
+    for _ in range(2):
+        with pytest.raises(EnvironmentFailure):
+            environment_python(root)
+    assert (root / ".venv" / "own_work").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "remedy"),
+    [
+        ("Retrying after NewConnectionError: ...\nERROR: No matching distribution found for torch", "network"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        ("ERROR: something else", "run the command again"),
+    ],
+)
+def test_a_failure_of_pip_shows_its_output_and_a_remedy(root, monkeypatch, capfd, output, remedy):
+    pip_that(monkeypatch, 1, output)
+    with pytest.raises(EnvironmentFailure, match=remedy) as failure:
+        environment_python(root)
+    assert output in capfd.readouterr().err
+    assert output.splitlines()[-1] in str(failure.value)
+    assert not is_complete(root)
+
+
+def test_an_old_python_is_refused_before_anything_is_made(root, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
+    with pytest.raises(EnvironmentFailure, match=r"Python 3\.10 or newer.*Install Python 3\.11"):
+        environment_python(root)
+    assert not (root / ".venv").exists()
+
+
+def test_a_python_without_ensurepip_names_the_missing_package(root, monkeypatch):
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EnvironmentFailure, match="apt install python3[.0-9]*-venv"):
+        environment_python(root)
+
+
+def test_the_disk_or_a_permission_refusing_the_folder_is_explained(root, monkeypatch):
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(environment, "_make", refuse)
+    with pytest.raises(EnvironmentFailure, match="may write to"):
+        environment_python(root)
+
+
+@pytest.mark.parametrize("name", ["environment", "run_tests", "quickstart"])
+def test_what_a_bare_python_runs_needs_the_standard_library_only(name):
+    tree = ast.parse((environment.ROOT / "tools" / f"{name}.py").read_text(encoding="utf-8"))
+    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "tools"}
+
+
+def test_pytest_gets_the_fast_set_all_or_the_users_selection():
+    python = Path("python")
+    assert run_tests.pytest_command(python, []) == ["python", "-m", "pytest", *run_tests.FAST]
+    assert run_tests.pytest_command(python, ["--all", "-x", "tests/data"]) == [
+        "python",
+        "-m",
+        "pytest",
+        "-x",
+        "tests/data",
+    ]
+    assert run_tests.pytest_command(python, ["-m", "slow"])[-4:] == [*run_tests.FAST, "-m", "slow"]  # the last -m holds
+
+
+def test_run_tests_passes_on_pytests_exit_code_and_runs_at_the_root(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_tests, "environment_python", lambda: Path(sys.executable))
+    assert run_tests.main(["--collect-only", "-q", "tests/tools/test_environment.py"]) == 0
+    assert run_tests.main(["-q", "tests/no_such_test.py"]) == 4
