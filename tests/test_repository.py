@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MEGABYTE = 1_000_000
-MAX_LINES = 260  # about 200 is the aim
+MAX_LINES = 249  # "under 250"; about 200 is the aim
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if folder.is_dir())
 MODULES = sorted((ROOT / "shared").rglob("*.py"))
 

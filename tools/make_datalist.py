@@ -35,15 +35,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shared.data.datalists import (  # noqa: E402
-    SECTIONS,
-    SEQUENCES,
-    check_splits,
-    gather_cases,
-    resolve_path,
-    split_by_patient,
-    split_sequence,
-)
+from shared.data import datalists  # noqa: E402
+from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
 from shared.data.errors import DataListError  # noqa: E402
 from shared.data.implants import implanted_sections  # noqa: E402
 
@@ -58,7 +51,7 @@ def folder_cases(source: Path, options: argparse.Namespace) -> list[Case]:
     """Cases of a folder of NIfTI files; the sequences of one subject are one case."""
     cases: dict[str, Case] = {}
     for found in gather_cases(dataset_dir=str(source), sequence=options.sequence):
-        subject, sequence = split_sequence(found["case_id"], options.sequence)
+        subject, sequence = datalists.split_sequence(found["case_id"], options.sequence)
         subject = subject or source.resolve().name
         case = cases.setdefault(subject, {"case_id": subject})
         if sequence in case:
@@ -124,7 +117,7 @@ def ixi_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Ca
     split = {row["subject"]: row["split"] for row in _rows(source / "subjects.csv")} if options.kind == "ixi" else {}
     sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
     for found in gather_cases(dataset_dir=str(source)):
-        subject = split_sequence(found["case_id"], "t1")[0]
+        subject = datalists.split_sequence(found["case_id"], "t1")[0]
         sections[_SECTION_OF[split.get(subject, "test")]].append({"case_id": subject, "t1": found["image"]})
     return sections
 
@@ -167,7 +160,8 @@ def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list
         listed = _load(file)
         for section in SECTIONS:
             for case in listed.get(section, []):
-                case = {k: resolve_path(v, file.parent.absolute()) if k in _PATHS else v for k, v in case.items()}
+                base = file.parent.absolute()
+                case = {k: datalists.resolve_path(v, base) if k in _PATHS else v for k, v in case.items()}
                 present = [s for s in SEQUENCES if s in case]
                 if len(present) == 1:
                     case["image"] = case.pop(present[0])
@@ -232,9 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path, metavar="OUTPUT.json")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
-    parser.add_argument(
-        "--sequence", choices=SEQUENCES, default="t1", help="sequence of files whose name says none (folder)"
-    )
+    parser.add_argument("--sequence", choices=SEQUENCES, default="t1", help="of files whose name says none (folder)")
     options = parser.parse_args(arguments)
     try:
         if not options.source.is_dir():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from ignite.engine import Engine, Events
 
+from ..data.atomic import replacing
 from ..data.errors import WeightsError
-from ..data.weights import sha256
+from ..data.weights import NO_WEIGHTS, sha256
 
 logger = logging.getLogger(__name__)
 
@@ -51,23 +51,24 @@ class Calibration:
     def save(self, path: str | Path) -> None:
         """Write the file atomically."""
         content = {k: v for k, v in asdict(self).items() if k != "stale"}
-        temporary = Path(f"{path}.{os.getpid()}")
-        temporary.write_text(json.dumps(content, indent=4) + "\n")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=4) + "\n")
 
 
 def load_calibration(path: str, weights: str) -> Calibration:
-    """Read the stored threshold and compare its weights with those in use; differing ones make it stale, with a warning.
+    """Read the stored threshold; one that belongs to other weights than those in use is stale, with a warning.
 
     Raises:
         WeightsError: the file is missing or no calibration, or the weights are missing.
     """
     remedy = "Run configs/calibrate.json on healthy scans."
     if not Path(weights).is_file():
-        raise WeightsError(f"{weights}: weights missing. Train with configs/train.json, or copy a released model.pt there.")
+        raise WeightsError(f"{weights}: weights missing. {NO_WEIGHTS}")
     try:
         stored = Calibration(**json.loads(Path(path).read_text()))
-    except FileNotFoundError as error:
+        if not (float(stored.threshold) > 0 and len(stored.healthy_scores) > 0):
+            raise ValueError("the threshold is not above 0, or there are no healthy scores")
+    except OSError as error:
         raise WeightsError(f"{path}: calibration missing. {remedy}") from error
     except (ValueError, TypeError) as error:
         raise WeightsError(f"{path}: not a calibration file ({error}). {remedy}") from error
@@ -89,15 +90,19 @@ def calibrate(
         weights: file of the weights.
 
     Raises:
-        ValueError: no scan, or a scan without brain voxels.
+        ValueError: no scan, a scan without brain voxels or with NaN, a rate outside (0, 1), a threshold of 0.
     """
-    if not values or any(v.size == 0 for v in values):
-        raise ValueError("calibration needs healthy scans with brain voxels in each")
+    if not values or any(v.size == 0 or not np.isfinite(v).all() for v in values):
+        raise ValueError("calibration needs healthy scans with finite maps and brain voxels in each")
+    if not 0 < false_positive_rate < 1:
+        raise ValueError(f"false_positive_rate is a share between 0 and 1 (0.01 for 1 %), got {false_positive_rate}")
     levels = np.linspace(0, 1, 20001)
-    pooled = np.concatenate([np.quantile(v, levels) for v in values])
+    pooled = np.concatenate([np.interp(levels, np.linspace(0, 1, v.size), np.sort(v)) for v in values])
     rates = sorted({*FALSE_POSITIVE_RATES, false_positive_rate})
     thresholds = {f"{rate:g}": float(np.quantile(pooled, 1 - rate)) for rate in rates}
     threshold = thresholds[f"{false_positive_rate:g}"]
+    if not threshold > 0:
+        raise ValueError(f"the maps of the healthy scans are 0 at a false-positive rate of {false_positive_rate:g}")
     return Calibration(
         threshold=threshold,
         rule=f"{100 * false_positive_rate:g} % of the brain voxels of {len(cases)} healthy scans lie above it",

@@ -40,8 +40,8 @@ def gather_cases(
         sequence: sequence taken from a datalist, or the one that ``image`` and ``dataset_dir`` hold.
 
     Returns:
-        Cases ``{"case_id", "image", "sequence"[, "brain_mask"][, "label"][, "group"]}`` with absolute paths. ``sequence`` is
-        ``"image"`` where a datalist says ``image``. A listed case without the wanted sequence has no ``image`` but a
+        Cases ``{"case_id", "image", "sequence"[, "brain_mask"][, "label"][, "group"]}``, paths absolute. ``sequence``
+        is ``"image"`` where a datalist says ``image``. A listed case without the wanted sequence has no ``image`` but a
         ``reason``: the door reports it.
 
     Raises:

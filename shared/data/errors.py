@@ -44,4 +44,4 @@ class NoUsableCaseError(ValueError):
 
 
 class WeightsError(ValueError):
-    """Weights or a checkpoint are missing, damaged or of another network; the message says which file and what to do."""
+    """Weights or a checkpoint are missing, damaged or of another network; the message names file and remedy."""

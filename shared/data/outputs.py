@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from ..evaluation.case_picture import case_picture
 from ..evaluation.report import run_information, write_report
 from .door import Door
 from .weights import sha256
+
+logger = logging.getLogger(__name__)
 
 
 class CaseReports:
@@ -53,13 +56,16 @@ class CaseReports:
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
         stale = "the stored threshold belongs to other weights: run configs/calibrate.json on healthy scans"
         self.general_warnings = [stale] if calibration.stale else []
-        self.started = self.case_started = 0.0
+        self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:
+        if not self.door.cases:  # nothing will run: the failures are all there is to report
+            self.write()
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_case)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._finish_case)
         engine.add_event_handler(Events.COMPLETED, self.write)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
 
     def _start(self) -> None:
         self.started = time.time()
@@ -77,17 +83,16 @@ class CaseReports:
             }
             label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
             mask, brain = arrays["pred"] > 0, arrays["native_brain_mask"] > 0
+            stored = self.threshold == self.calibration.threshold
             score = float((arrays["anomaly_map"][brain] > 1).mean())
             self.rows.append(
                 {
                     "case_id": case_id,
                     "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
                     "score": score,
-                    "score_percentile": self.calibration.percentile(score),
+                    "score_percentile": self.calibration.percentile(score) if stored else float("nan"),
                     "threshold": self.threshold,
-                    "threshold_source": self.calibration.rule
-                    if self.threshold == self.calibration.threshold
-                    else "given by --threshold",
+                    "threshold_source": self.calibration.rule if stored else "given by --threshold",
                     **self.inferer.history[0],
                     "seconds": time.time() - self.case_started,
                     "warnings": [*self.warnings[case_id], *self.general_warnings],
@@ -97,7 +102,12 @@ class CaseReports:
                 arrays["native_image"], arrays["pseudo_healthy"], arrays["anomaly_map"], mask, affine, label
             )
 
+    def _rescue(self, engine: Engine, error: BaseException) -> None:
+        self.write()  # what is finished is not lost
+        raise error
+
     def write(self) -> None:
-        """Write the report; its path is logged."""
+        """Write the report and log where it is."""
         self.run["seconds"] = time.time() - self.started
-        write_report(self.output_dir, self.title, self.rows, self.pictures, self.door.failures, self.run)
+        page = write_report(self.output_dir, self.title, self.rows, self.pictures, self.door.failures, self.run)
+        logger.info("report: %s", page)

@@ -9,6 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, MedianSmooth, SpatialResample
+from monai.utils import convert_to_tensor
 
 
 class NativeMapsd(MapTransform):
@@ -37,7 +38,7 @@ class NativeMapsd(MapTransform):
                 anomaly_map = MedianSmooth(self.median_radius)(anomaly_map)
             for name, values in (("anomaly_map", anomaly_map), ("pseudo_healthy", pseudo_healthy)):
                 native = self.resample(
-                    MetaTensor(values, affine=image.affine),
+                    MetaTensor(convert_to_tensor(values), affine=image.affine),  # without the old affine
                     dst_affine=image.meta["original_affine"],
                     spatial_size=tuple(brain.shape[1:]),
                 )

@@ -46,7 +46,7 @@ class Spacingd(monai.transforms.Spacingd):
     """MONAI's Spacingd that blurs before it thins out, and leaves entries alone that it was not asked for.
 
     Linear interpolation to a coarser grid skips voxels, so images (not masks) are first smoothed to the new spacing.
-    MONAI 1.6 also calls ``.update`` on every entry named ``<key>_*``; MONAI Label keeps ``image_path``, a string, there.
+    MONAI 1.6 calls ``.update`` on every entry named ``<key>_*``; MONAI Label keeps ``image_path``, a string, there.
     """
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:

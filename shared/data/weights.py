@@ -12,9 +12,12 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from .atomic import replacing
 from .errors import WeightsError
 
 logger = logging.getLogger(__name__)
+
+NO_WEIGHTS = "Train with configs/train.json, or copy a released model.pt there."
 
 
 def sha256(path: str | Path) -> str:
@@ -24,17 +27,10 @@ def sha256(path: str | Path) -> str:
 
 def save_atomically(content: Any, path: str | Path) -> None:
     """``torch.save`` to a temporary file beside ``path``, then move it there: a reader sees the old or the new file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
@@ -44,7 +40,7 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
         WeightsError: the file is missing, no file of weights, or of another architecture.
     """
     if not Path(path).is_file():
-        raise WeightsError(f"{path}: weights missing. Train with configs/train.json, or copy a released model.pt there.")
+        raise WeightsError(f"{path}: weights missing. {NO_WEIGHTS}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         wanted, found = network.state_dict(), {k: torch.as_tensor(v) for k, v in state.items()}

@@ -13,6 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
+from ..data.atomic import replacing
 from .detection import detection_intervals
 from .segmentation import best_dice, ranking_metrics, segmentation_metrics
 from .statistics import bootstrap_interval
@@ -50,7 +51,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for metric in (key for key in members[0] if key not in ("case_id", "group")):
             values = np.array([row[metric] for row in members], dtype=float)
             interval = bootstrap_interval(values)
-            summary.append({"group": group, "metric": metric, **interval._asdict(), "cases": int(np.isfinite(values).sum())})
+            count = int(np.isfinite(values).sum())
+            summary.append({"group": group, "metric": metric, **interval._asdict(), "cases": count})
         healthy = [row["score"] for row in rows if row["group"] == HEALTHY]
         if healthy and group != HEALTHY:
             scores = [*healthy, *(row["score"] for row in members)]
@@ -63,12 +65,10 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of equal keys as CSV, atomically."""
-    temporary = Path(f"{path}.{os.getpid()}")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)
 
 
 class CohortMetrics:
@@ -106,7 +106,6 @@ class CohortMetrics:
         if not self.rows:
             logger.error("no case has a label: nothing to evaluate")
             return
-        os.makedirs(self.output_dir, exist_ok=True)
         summary = summarise(self.rows)
         write_table(os.path.join(self.output_dir, "metrics.csv"), self.rows)
         write_table(os.path.join(self.output_dir, "metrics_summary.csv"), summary)

@@ -1,7 +1,7 @@
 """What is hidden while IterMask3D learns: the whole brain, scattered voxels, or ellipsoids.
 
-The paper trains on single ellipsoids (a median of 7 % of the brain) but starts inference with the whole brain hidden and
-goes on with scattered high-error voxels. The mix here contains all three, so that training sees what inference shows.
+The paper trains on single ellipsoids (a median of 7 % of the brain) but starts inference with the whole brain hidden
+and goes on with scattered high-error voxels. The mix here contains all three: training sees what inference shows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,259 @@
+"""Back to the input's grid: blobs and textures given by formulas in world coordinates, on grids that do not align."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import monai.transforms as mt
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.inferers import SimpleInferer
+from nibabel.affines import apply_affine, from_matvec, voxel_sizes
+from nibabel.eulerangles import euler2mat
+from scipy.ndimage import binary_erosion
+
+from shared.data.postprocessing import CaseNamed, NativeMapsd, ThresholdMapd
+from shared.data.transforms import BrainMaskd, BrainNormalized, Spacingd
+
+
+def affine_of(axcodes: str, spacing: tuple[float, float, float], shape: tuple[int, int, int]) -> np.ndarray:
+    """``4 4``, axes a few degrees off those of ``axcodes``, the middle of the grid at (5, -10, 15) mm."""
+    turn = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(axcodes), shape)[:3, :3]
+    tilted = euler2mat(0.1, -0.15, 0.2) @ np.rint(np.linalg.inv(turn)) * spacing
+    middle = (np.array(shape) - 1) / 2
+    return from_matvec(tilted, np.array([5.0, -10.0, 15.0]) - tilted @ middle)
+
+
+def world(affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """``X Y Z 3``, mm."""
+    return apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
+
+
+def meta(values: np.ndarray, affine: np.ndarray, **more: Any) -> MetaTensor:
+    tensor = torch.as_tensor(np.asarray(values, np.float32))[None]
+    return MetaTensor(tensor, meta={"affine": torch.as_tensor(affine, dtype=torch.float64), **more})
+
+
+BLOB_AT, BLOB_AXES = np.array([17.0, -18.0, 12.0]), np.array([16.0, 8.0, 12.0])  # mm
+SCALE = 20.0
+
+
+def blob_radius(at: np.ndarray) -> np.ndarray:
+    """Distance from the blob in units of its half axes."""
+    return np.linalg.norm((at - BLOB_AT) / BLOB_AXES, axis=-1)
+
+
+def blob(at: np.ndarray) -> np.ndarray:
+    return np.exp(-0.5 * blob_radius(at) ** 2)
+
+
+def crop_and_native(axcodes: str) -> dict[str, Any]:
+    """The blob on a 2 mm RAS crop as a prediction, and a native brain on a tilted grid of 1 mm."""
+    shape, crop = (80, 88, 72), (48, 50, 46)
+    native = affine_of(axcodes, (1, 1, 1), shape)
+    brain = np.linalg.norm((world(native, shape) - (5, -10, 15)) / (34, 38, 30), axis=-1) < 1
+    crop_affine = from_matvec(np.diag([2.0, 2.0, 2.0]), [5 - 47.0, -10 - 49.0, 15 - 45.0])
+    at = world(crop_affine, crop)
+    image = meta(np.zeros(crop), crop_affine, original_affine=native)
+    pred = torch.as_tensor(np.stack([blob(at), at[..., 0] / 20])).float()  # the pseudo-healthy brain is a ramp along x
+    return {
+        "pred": pred,
+        "image": image,
+        "native_brain_mask": meta(brain, native, filename_or_obj="scan.nii.gz"),
+        "intensity_scale": SCALE,
+    }
+
+
+class TestNativeMapsd:
+    @pytest.mark.parametrize("axcodes", ["RAS", "LAS", "PSR"])
+    def test_blob_comes_back_to_its_place(self, axcodes: str):
+        data = crop_and_native(axcodes)
+        brain = np.asarray(data["native_brain_mask"][0]) > 0
+        affine = np.asarray(data["native_brain_mask"].affine)
+        assert nib.aff2axcodes(affine) == tuple(axcodes)
+        at = world(affine, brain.shape)
+        result = NativeMapsd()(data)
+        found = np.asarray(result["anomaly_map"][0])
+        assert result["anomaly_map"].shape == data["native_brain_mask"].shape
+        # Linear interpolation at 2 mm is off by up to h^2 / 8 times the sum of the second derivatives.
+        bound = 2**2 / 8 * (1 / BLOB_AXES**2).sum()
+        assert np.abs(found - blob(at))[brain].max() < bound
+        # Where the map is above exp(-1/2) there is the ellipsoid.
+        mask, ellipsoid = found > np.exp(-0.5), (blob_radius(at) < 1) & brain
+        assert 2 * (mask & ellipsoid).sum() / (mask.sum() + ellipsoid.sum()) > 0.98
+        np.testing.assert_allclose(at[mask].mean(axis=0), at[ellipsoid].mean(axis=0), atol=0.05)
+        assert mask.sum() == pytest.approx(4 / 3 * np.pi * BLOB_AXES.prod(), rel=0.03)
+
+    def test_pseudo_healthy_brain_has_the_units_of_the_input(self):
+        data = crop_and_native("LAS")
+        brain = np.asarray(data["native_brain_mask"][0]) > 0
+        at = world(np.asarray(data["native_brain_mask"].affine), brain.shape)
+        pseudo_healthy = np.asarray(NativeMapsd()(data)["pseudo_healthy"][0])
+        np.testing.assert_allclose(pseudo_healthy[brain], ((at[..., 0] / 20 + 3) * SCALE)[brain], rtol=1e-4)
+
+    def test_outside_the_brain_is_nothing(self):
+        data = crop_and_native("LAS")
+        data["pred"] = torch.full_like(data["pred"], 7.0)
+        result = NativeMapsd()(data)
+        brain = np.asarray(data["native_brain_mask"][0]) > 0
+        for name, inside in (("anomaly_map", 7.0), ("pseudo_healthy", 10 * SCALE)):
+            values = np.asarray(result[name][0])
+            assert result[name].dtype == torch.float32
+            assert not values[~brain].any()
+            np.testing.assert_allclose(values[brain], inside, rtol=1e-5)
+
+    def test_grid_and_file_are_the_input_s(self):
+        data = crop_and_native("LAS")
+        result = NativeMapsd()(data)
+        for name in ("anomaly_map", "pseudo_healthy"):
+            torch.testing.assert_close(result[name].affine, data["native_brain_mask"].affine)
+            assert result[name].meta["filename_or_obj"] == "scan.nii.gz"
+
+    def test_median_filter_takes_out_single_voxels_only(self):
+        data = crop_and_native("LAS")
+        data["pred"][0] = 0
+        data["pred"][0, 30, 30, 30] = 9.0  # one voxel of 2 mm
+        data["pred"][0, 15:22, 15:22, 15:22] = 2.0
+        plain, filtered = (np.asarray(NativeMapsd(median_radius=r)(dict(data))["anomaly_map"][0]) for r in (0, 1))
+        assert plain.max() > 4 and filtered.max() == pytest.approx(2.0)
+        rounded = 7**3 - 12 * 5 - 8  # edges and corners of the cube have fewer than 14 of 27 neighbours in it
+        assert (filtered > 1).sum() == pytest.approx(rounded * 2**3, rel=0.04)
+
+    def test_prediction_of_half_precision_that_needs_gradients(self):
+        data = crop_and_native("RAS")
+        data["pred"] = data["pred"].half().requires_grad_()
+        result = NativeMapsd()(data)["anomaly_map"]
+        assert result.dtype == torch.float32 and not result.requires_grad
+
+
+class TestThresholdMapd:
+    def test_mask_is_where_the_map_is_above_one(self):
+        values = torch.tensor([0.0, 1.9, 2.0, 2.1, 8.0]).reshape(1, 5, 1, 1)
+        result = ThresholdMapd(threshold=2.0)({"anomaly_map": MetaTensor(values)})
+        assert result["anomaly_map"].flatten().tolist() == pytest.approx([0, 0.95, 1, 1.05, 4])
+        assert result["pred"].flatten().tolist() == [0, 0, 0, 1, 1] and result["pred"].dtype == torch.uint8
+        assert torch.equal(result["pred"] > 0, result["anomaly_map"] > 1)
+
+    def test_mask_keeps_the_grid_and_replaces_the_prediction(self):
+        affine = affine_of("LAS", (1, 1, 2), (4, 4, 4))
+        data = {"anomaly_map": meta(np.ones((4, 4, 4)), affine), "pred": torch.zeros(2, 3, 3, 3)}
+        result = ThresholdMapd(threshold=0.5)(data)
+        assert result["pred"].shape == (1, 4, 4, 4) and result["pred"].all()
+        np.testing.assert_allclose(np.asarray(result["pred"].affine), affine)
+        assert data["anomaly_map"].max() == 1, "the input is left alone"
+
+    def test_another_name_for_the_mask(self):
+        result = ThresholdMapd(mask_key="mask")({"anomaly_map": MetaTensor(torch.full((1, 1, 1, 1), 2.0)), "pred": 5})
+        assert result["pred"] == 5 and result["mask"].all()
+
+    @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
+    def test_threshold_must_be_above_zero(self, threshold: float):
+        with pytest.raises(ValueError, match="threshold must be above 0"):
+            ThresholdMapd(threshold=threshold)
+
+
+class TestCaseNamed:
+    @pytest.mark.parametrize(("case", "name"), [({"case_id": "sub-01"}, "sub-01"), ({}, "scan")])
+    def test_files_are_named(self, tmp_path: Path, case: dict[str, str], name: str):
+        data = {"pred": meta(np.ones((3, 4, 5)), np.eye(4), filename_or_obj="/in/scan.nii.gz"), **case}
+        options = {"separate_folder": False, "resample": False, "print_log": False}  # as in configs/inference.json
+        save = mt.SaveImaged("pred", output_dir=tmp_path, output_postfix="anomaly_mask", **options)
+        save(CaseNamed("pred")(data))
+        assert [path.name for path in tmp_path.iterdir()] == [f"{name}_anomaly_mask.nii.gz"]
+
+    def test_map_and_pseudo_healthy_are_named_apart(self):
+        data = {**crop_and_native("RAS"), "case_id": "a"}
+        result = CaseNamed("anomaly_map")(NativeMapsd()(data))
+        assert result["anomaly_map"].meta["filename_or_obj"] == "a.nii.gz"
+        assert result["pseudo_healthy"].meta["filename_or_obj"] == "scan.nii.gz"
+        assert data["native_brain_mask"].meta["filename_or_obj"] == "scan.nii.gz"
+
+
+WAVE_MM, WAVE_HEIGHT = 40.0, 20.0
+
+
+def texture(at: np.ndarray) -> np.ndarray:
+    """Tissue: a wave along each axis of the world."""
+    return 200 + WAVE_HEIGHT * np.sin(2 * np.pi * at / WAVE_MM).sum(axis=-1)
+
+
+class Same(torch.nn.Module):
+    """A network that returns the image as map and as pseudo-healthy brain."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x[:, :1] + 3, x[:, :1]], dim=1)
+
+
+def preprocessing() -> mt.Compose:
+    """The preprocessing of configs/inference.json."""
+    keys = ["image", "brain_mask"]
+    return mt.Compose(
+        [
+            mt.LoadImaged([*keys, "label"], ensure_channel_first=True, allow_missing_keys=True),
+            BrainMaskd("image"),
+            mt.CopyItemsd(keys, names=["native_image", "native_brain_mask"]),
+            mt.Orientationd(keys, axcodes="RAS", labels=None),
+            Spacingd(keys, pixdim=[2, 2, 2], mode=["bilinear", "nearest"]),
+            mt.CropForegroundd(keys, source_key="brain_mask", start_coord_key=None, end_coord_key=None),
+            mt.SpatialPadd(keys, spatial_size=[48, 64, 48]),
+            mt.DivisiblePadd(keys, k=16),
+            BrainNormalized("image"),
+            mt.ConcatItemsd(keys, name="image"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("axcodes", "spacing", "shape"),
+    [
+        ("LAS", (1, 1, 1), (84, 100, 76)),
+        ("RAS", (2, 2, 2), (42, 50, 38)),
+        ("PSR", (1, 2.5, 0.8), (100, 32, 105)),
+    ],
+)
+def test_whole_chain_gives_the_input_back(
+    tmp_path: Path, axcodes: str, spacing: tuple[float, float, float], shape: tuple[int, int, int]
+):
+    affine = affine_of(axcodes, spacing, shape)
+    at = world(affine, shape)
+    brain = np.linalg.norm((at - (5, -10, 15)) / (36, 44, 32), axis=-1) < 1
+    expected = np.where(brain, texture(at), 0)
+    nib.save(nib.Nifti1Image(expected.astype(np.float32), affine), tmp_path / "scan.nii.gz")
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(
+            Dataset([{"case_id": "a", "image": str(tmp_path / "scan.nii.gz")}], preprocessing()), batch_size=1
+        ),
+        network=Same(),
+        inferer=SimpleInferer(),
+        postprocessing=mt.Compose([NativeMapsd(), ThresholdMapd(threshold=3.0)]),
+    )
+    evaluator.run()
+    (output,) = evaluator.state.output
+    pseudo_healthy, anomaly_map = (np.asarray(output[name][0]) for name in ("pseudo_healthy", "anomaly_map"))
+    np.testing.assert_allclose(np.asarray(output["pseudo_healthy"].affine), affine, atol=1e-4)
+
+    deep = binary_erosion(brain, structure=_ball_mm(6, voxel_sizes(affine)))
+    assert deep.sum() > 0.3 * brain.sum()
+    error = np.abs(pseudo_healthy - expected)[deep]
+    # The wave's second derivatives, times h^2 / 8 for each linear interpolation and sigma^2 / 2 for the blur before
+    # thinning out (0.42 voxels of 2 mm, less those of the file).
+    curvature = 3 * WAVE_HEIGHT * (2 * np.pi / WAVE_MM) ** 2
+    bound = curvature * ((2**2 + max(spacing) ** 2) / 8 + (0.42 * 2) ** 2 / 2)
+    assert error.max() < (bound if spacing != (2, 2, 2) else 1e-3)  # voxels on voxels
+    assert not pseudo_healthy[~brain].any()
+    scale = float(np.percentile(expected[brain], 90)) / 6
+    np.testing.assert_allclose(anomaly_map[deep], expected[deep] / scale / 3.0, rtol=0.03)
+    np.testing.assert_array_equal(np.asarray(output["pred"][0]) > 0, anomaly_map > 1)
+
+
+def _ball_mm(radius: float, spacing: np.ndarray) -> np.ndarray:
+    """Structuring element, ``X Y Z`` bool."""
+    reach = np.ceil(radius / spacing).astype(int)
+    grid = np.moveaxis(np.indices(2 * reach + 1), 0, -1) - reach
+    return np.linalg.norm(grid * spacing, axis=-1) <= radius
