@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+from monai.utils import convert_to_tensor
 from torch.nn import functional
 
 
@@ -54,17 +55,24 @@ class HighPassd(MapTransform):
     """Add the high-pass of each image, ``1 X Y Z``.
 
     Args:
-        keys: images, ``1 X Y Z`` MetaTensors on the network's grid.
+        keys: images, ``1 X Y Z``.
+        spacing: of the network's grid in mm. Not read from the image, whose affine follows random zooms.
         output_key: where the high-pass goes.
         cutoff: in cycles per mm.
     """
 
-    def __init__(self, keys: KeysCollection, output_key: str = "high_pass", cutoff: float = 15 / 192) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        spacing: Sequence[float],
+        output_key: str = "high_pass",
+        cutoff: float = 15 / 192,
+    ) -> None:
         super().__init__(keys)
-        self.output_key, self.cutoff = output_key, cutoff
+        self.spacing, self.output_key, self.cutoff = spacing, output_key, cutoff
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[self.output_key] = high_pass(d[key].as_tensor()[None], d[key].pixdim.tolist(), self.cutoff)[0]
+            d[self.output_key] = high_pass(convert_to_tensor(d[key], track_meta=False)[None], self.spacing, self.cutoff)[0]
         return d

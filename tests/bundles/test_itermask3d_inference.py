@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import ROOT, STAND_IN, as_stored, reoriented
+from conftest import ROOT, as_stored, reoriented
 
 from shared.data.phantom_brain import make_phantom
 from shared.data.weights import sha256
@@ -114,7 +114,7 @@ def test_report_says_what_was_done(single, itermask3d):
     out = read(single, "las")
     assert row["status"] == "done" and row["warnings"] == ""  # the stored threshold belongs to the weights, too
     assert float(row["anomaly_ml"]) == pytest.approx(out.anomaly_mask.get_fdata().sum() * 8 / 1000, rel=1e-4)
-    weights = Path(STAND_IN.get("weights", itermask3d.folder / "models" / "model.pt"))
+    weights = itermask3d.folder / "models" / "model.pt"
     report = json.loads((single / "report.json").read_text(encoding="utf-8"))
     assert report["run"]["weights_sha256"] == sha256(weights) and report["run"]["seed"] == 0
     assert "--image" in report["run"]["command"] and report["failures"] == []
@@ -146,7 +146,7 @@ def test_folder_unknown_sequence_own_threshold_and_foreign_calibration(itermask3
     source.mkdir(parents=True)
     (source / "scan.nii.gz").write_bytes(tumour.files["LAS"].read_bytes())
     (source / "scan_anomaly_map.nii.gz").write_bytes(tumour.files["LAS"].read_bytes())  # an output is no input
-    stored = Path(STAND_IN.get("calibration_file", itermask3d.folder / "models" / "calibration.json"))
+    stored = itermask3d.folder / "models" / "calibration.json"
     calibration = json.loads(stored.read_text())
     (tmp_path / "other.json").write_text(json.dumps({**calibration, "weights_sha256": "0" * 64}))
     options = {"dataset_dir": tmp_path / "in", "sequence": "flair", "threshold": 5, "output_dir": out}
@@ -200,7 +200,7 @@ def test_workflows_have_all_properties_that_monai_asks_for(itermask3d, tumour, t
     sections = {name: [{"case_id": name, "t1": image}] for name in ("training", "validation")}
     datalist.write_text(json.dumps(sections))
     overrides = {
-        "infer": {"image": image, "output_dir": out, **STAND_IN},
+        "infer": {"image": image, "output_dir": out},
         "train": {"datalist": str(datalist), "output_dir": out, "ckpt_dir": out},
     }
     command = [sys.executable, "-c", PROPERTIES, str(itermask3d.folder), json.dumps(overrides)]

@@ -101,9 +101,9 @@ def test_batch_and_channels_are_independent():
     torch.testing.assert_close(together[1:, 1:], alone, atol=1e-6, rtol=0)
 
 
-def test_transform_reads_the_spacing_of_the_image():
+def test_transform_takes_the_grid_not_the_affine_that_random_zooms_leave():
     image = torch.from_numpy(brain_like((20, 24, 22))[None].astype(np.float32))
-    affine = torch.diag(torch.tensor([2.0, 3.0, 1.5, 1.0]))
-    data = HighPassd("image")({"image": MetaTensor(image, affine=affine)})
+    zoomed = torch.diag(torch.tensor([2.3, 2.9, 1.6, 1.0]))
+    data = HighPassd("image", (2.0, 3.0, 1.5))({"image": MetaTensor(image, affine=zoomed)})
     assert torch.equal(data["high_pass"], high_pass(image[None], (2.0, 3.0, 1.5))[0])
     assert torch.equal(data["image"].as_tensor(), image)
