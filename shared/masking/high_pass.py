@@ -74,5 +74,6 @@ class HighPassd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[self.output_key] = high_pass(convert_to_tensor(d[key], track_meta=False)[None], self.spacing, self.cutoff)[0]
+            image = convert_to_tensor(d[key], track_meta=False)[None]
+            d[self.output_key] = high_pass(image, self.spacing, self.cutoff)[0]
         return d
