@@ -1,4 +1,4 @@
-"""Draw the curves in the TensorBoard folder of a training run: ``python tools/plot_training.py OUTPUT_DIR CURVES.png``."""
+"""Draw the curves in the TensorBoard folder of a training run: ``plot_training.py OUTPUT_DIR CURVES.png``."""
 
 from __future__ import annotations
 
