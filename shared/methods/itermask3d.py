@@ -68,6 +68,8 @@ class IterativeMaskInferer(Inferer):
         gamma: steepness of the curve, per percent, at which the subject's threshold is read.
         y_limit: squared error at which the fit of the curve ends.
         smoothing_mm: standard deviation of the Gaussian that smooths the residual before it is squared; 0 in the paper.
+        first_pass_weight: w of the first pass, which sees nothing of the brain, in the map
+            ``(w |r_first| + (1 - w) |r_last|)^2`` of the smoothed residuals r; 0 in the paper: the last pass alone.
         stop_ratio: the iteration ends when a pass shrinks the mask by less than this share.
         max_iterations: of refinement passes.
         amp: run the network in bfloat16.
@@ -85,6 +87,7 @@ class IterativeMaskInferer(Inferer):
         gamma: float = 0.05,
         y_limit: float = 2.0,
         smoothing_mm: float = 0.0,
+        first_pass_weight: float = 0.0,
         stop_ratio: float = 0.01,
         max_iterations: int = 20,
         amp: bool = True,
@@ -93,7 +96,7 @@ class IterativeMaskInferer(Inferer):
         super().__init__()
         self.spacing, self.cutoff, self.percents = spacing, cutoff, percents
         self.gamma, self.y_limit, self.stop_ratio, self.max_iterations = gamma, y_limit, stop_ratio, max_iterations
-        self.seed = seed
+        self.seed, self.first_pass_weight = seed, first_pass_weight
         self.squared_error = SquaredError([smoothing_mm / step for step in spacing])
         self.forward = AutocastInferer(enabled=amp)
         self.history: list[dict[str, Any]] = []
@@ -108,12 +111,17 @@ class IterativeMaskInferer(Inferer):
         image, brain = volume[None, :1], volume[None, 1:]
         edges = high_pass(image, self.spacing, self.cutoff)
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image.device)
-        evaluations = 0
+        evaluations, everything_hidden = 0, image
 
         def reconstruct(mask: torch.Tensor) -> torch.Tensor:
-            nonlocal evaluations
+            nonlocal evaluations, everything_hidden
+            if mask is brain and evaluations:  # every loop starts there
+                return everything_hidden
             evaluations += 1
-            return self.forward(torch.cat([hide(image, mask, noise), edges], dim=1), network)
+            reconstruction = self.forward(torch.cat([hide(image, mask, noise), edges], dim=1), network)
+            if mask is brain:
+                everything_hidden = reconstruction
+            return reconstruction
 
         if len(self.percents):
             taus = threshold_curve(reconstruct, image, brain, self.percents, self.squared_error)
@@ -134,4 +142,6 @@ class IterativeMaskInferer(Inferer):
                 "network_evaluations": evaluations,
             }
         )
-        return torch.cat([self.squared_error(image, result.reconstruction, brain), result.reconstruction], dim=1)[0]
+        first, last = (self.squared_error(image, x, brain).sqrt() for x in (everything_hidden, result.reconstruction))
+        anomaly_map = torch.lerp(last, first, self.first_pass_weight).square()
+        return torch.cat([anomaly_map, result.reconstruction], dim=1)[0]

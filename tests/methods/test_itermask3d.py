@@ -122,7 +122,7 @@ def test_perfect_reconstruction_means_no_anomaly():
     (history,) = inferer.history
     assert history["threshold_rule"] == "no crossing" and history["subject_threshold"] == inf
     assert history["hidden_shares"] == [1.0, 0.0]
-    assert history["network_evaluations"] == len(network.asked) == 102
+    assert history["network_evaluations"] == len(network.asked) == 101
 
 
 @pytest.mark.parametrize("percents", [tuple(range(100)), (*range(0, 95, 5), 95, 97, 99)])
@@ -141,7 +141,7 @@ def test_lesion_that_is_not_reconstructed_is_what_exceeds_the_threshold(percents
     assert torch.equal(result[:, 1:], healthy)
     # The first pass leaves the lesion, the second finds no less.
     assert history["hidden_shares"] == pytest.approx([1, 0.08])
-    assert history["network_evaluations"] == len(network.asked) == len(percents) + 2
+    assert history["network_evaluations"] == len(network.asked) == len(percents) + 1
 
 
 def test_errors_along_a_tangent_are_cut_at_the_analytic_percent():
@@ -236,7 +236,7 @@ def test_passes_are_limited():
     (history,) = inferer.history
     assert history["threshold_rule"] != "no crossing"
     assert history["hidden_shares"] == pytest.approx([1, 0.98, 0.96, 0.941], abs=1e-6)
-    assert history["network_evaluations"] == len(network.asked) == 14
+    assert history["network_evaluations"] == len(network.asked) == 13
 
 
 def test_meta_tensors_are_taken():
@@ -245,3 +245,12 @@ def test_meta_tensors_are_taken():
     padded = torch.nn.functional.pad(inputs, (8,) * 6)
     inferer = IterativeMaskInferer(percents=(), amp=False)
     assert torch.equal(torch.as_tensor(inferer(MetaTensor(padded), network)), inferer(padded, network))
+
+
+def test_map_averages_the_residuals_of_the_first_and_the_last_pass():
+    image, brain = brain_image(), brain_mask()
+    # off by 2 where everything is hidden, by 1 where less is
+    network = Answer(lambda x: image + 2.0 if (x[:, :1] == image)[brain > 0].sum() == 0 else image + 1.0)
+    inferer = IterativeMaskInferer(percents=(0, 50, 90), first_pass_weight=0.25)
+    result = inferer(torch.cat([image, brain], 1), network)
+    torch.testing.assert_close(result[:, :1][brain > 0], torch.full((int(brain.sum()),), 1.25**2))
