@@ -1,7 +1,8 @@
 """See the collection work, from a bare Python: ``python tools/quickstart.py [--output_dir quickstart_output]``.
 
-Makes the environment, simulates three brains (healthy, with a tumour, with a stroke), runs IterMask3D on them through
-``python -m monai.bundle run``, and says what was found. A few minutes on 2 cores after the installation.
+Makes the environment, simulates three brains (healthy, with a tumour, with a stroke) and eight healthy ones that set
+the threshold, runs IterMask3D on them through ``python -m monai.bundle run``, and says what was found. A few minutes on 2 cores after the
+installation.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ def steps(python: Path, output_dir: Path) -> list[Step]:
     # MONAI warns that a config runs code and should be trusted, and this one comes with the tool that runs it; the
     # other warnings left out are about MONAI's own calls. Errors and all other warnings are shown.
     quiet = ["-W", "ignore:parsing config_file", "-W", "ignore:Parameter `min_size` is deprecated"]
-    made = output_dir / "input"
+    made, healthy, calibration = output_dir / "input", output_dir / "healthy", output_dir / "calibration.json"
     subjects = ["--cases", "3", "--lesions", "none,tumour,stroke", "--sequences", "t1", "--spacing", "1"]
+    configs = BUNDLE / "configs"
+    bundle = [str(python), *quiet, "-m", "monai.bundle", "run", "--bundle_root", str(BUNDLE)]
+    bundle += ["--logging_file", str(ROOT / "tools" / "quickstart_logging.conf")]
+    bundle += ["--calibration_file", str(calibration)]
     return [
         Step(
             f"Simulating three T1 brains: healthy, tumour, stroke (about 1 minute), into {made}",
@@ -48,10 +53,18 @@ def steps(python: Path, output_dir: Path) -> list[Step]:
             + ["--seed", str(SEED), "--section", "test"],
         ),
         Step(
+            f"Simulating eight healthy brains of the same scanner, into {healthy}",
+            [str(python), "-m", "shared.data.phantom_brain", str(healthy), "--cases", "8", "--spacing", "2"]
+            + ["--seed", str(SEED + 100), "--section", "validation"],
+        ),
+        Step(
+            "Fitting the threshold to them, as every site does with its own healthy scans (about 1 minute)",
+            [*bundle, "--config_file", str([str(configs / "inference.json"), str(configs / "calibrate.json")])]
+            + ["--datalist", str(healthy / "datalist.json")],
+        ),
+        Step(
             "Looking for anomalies with IterMask3D (about 1 minute)",
-            [str(python), *quiet, "-m", "monai.bundle", "run"]
-            + ["--config_file", str(BUNDLE / "configs" / "inference.json"), "--bundle_root", str(BUNDLE)]
-            + ["--logging_file", str(ROOT / "tools" / "quickstart_logging.conf")]
+            [*bundle, "--config_file", str(configs / "inference.json")]
             + ["--datalist", str(made / "datalist.json"), "--output_dir", str(output_dir)],
         ),
         Step(

@@ -69,18 +69,25 @@ def test_a_case_that_was_left_out_or_is_not_reported_does_not_pass_for_a_result(
 
 
 def test_the_steps_are_commands_with_options_that_exist(tmp_path, monkeypatch):
-    make, infer, compare = quickstart.steps(Path(sys.executable), tmp_path / "out")
+    make, healthy, calibrate, infer, compare = quickstart.steps(Path(sys.executable), tmp_path / "out")
     given: list[tuple[object, ...]] = []
     monkeypatch.setattr("shared.data.phantom_brain.write_dataset", lambda *arguments: given.append(arguments))
     phantom_brain(make.command[3:])
     made = tmp_path / "out" / "input"
-    assert given == [(made, 3, [None, "tumour", "stroke"], ["t1"], 1.0, quickstart.SEED, "test")]
+    phantom_brain(healthy.command[3:])
+    assert given == [
+        (made, 3, [None, "tumour", "stroke"], ["t1"], 1.0, quickstart.SEED, "test"),
+        (tmp_path / "out" / "healthy", 8, [None], ["t1"], 2.0, quickstart.SEED + 100, "validation"),
+    ]
+    assert "calibrate.json" in calibrate.command[calibrate.command.index("--config_file") + 1]
 
     start = infer.command.index("run") + 1
     options = dict(zip(infer.command[start::2], infer.command[start + 1 :: 2]))
     config = ConfigParser.load_config_file(options.pop("--config_file"))
     assert Path(options.pop("--bundle_root"), "scripts", "__init__.py").is_file()
     assert Path(options.pop("--logging_file")).is_file()
+    calibration = options.pop("--calibration_file")
+    assert calibration in calibrate.command
     assert options == {"--datalist": str(made / "datalist.json"), "--output_dir": str(tmp_path / "out")}
     assert {name[2:] for name in options} <= config.keys()
     assert compare.command[-1] == str(tmp_path / "out")
