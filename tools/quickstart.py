@@ -1,8 +1,8 @@
 """See the collection work, from a bare Python: ``python tools/quickstart.py [--output_dir quickstart_output]``.
 
 Makes the environment, simulates three brains (healthy, with a tumour, with a stroke) and eight healthy ones that set
-the threshold, runs IterMask3D on them through ``python -m monai.bundle run``, and says what was found. A few minutes on 2 cores after the
-installation.
+the threshold, runs IterMask3D on them through ``python -m monai.bundle run``, and says what was found. A few minutes on
+2 cores after the installation.
 """
 
 from __future__ import annotations
