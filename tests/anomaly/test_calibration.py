@@ -65,9 +65,20 @@ class TestCalibrate:
         assert fitted.false_positive_rate == 0.003
         assert list(fitted.thresholds.values()) == sorted(fitted.thresholds.values(), reverse=True)
 
-    @pytest.mark.parametrize("values", [[], [np.ones(5), np.ones(0)]], ids=["no scan", "no brain"])
+    @pytest.mark.parametrize("rate", [0.0, 1.0, 2.0])
+    def test_a_rate_that_is_no_share_is_refused(self, weights: str, rate: float):
+        with pytest.raises(ValueError, match="share between 0 and 1"):
+            calibrate([np.ones(5)], ["a"], rate, weights)
+
+    def test_a_threshold_of_zero_is_refused(self, weights: str):
+        with pytest.raises(ValueError, match="maps of the healthy scans are 0"):
+            calibrate([np.zeros(5)], ["a"], 0.01, weights)
+
+    @pytest.mark.parametrize(
+        "values", [[], [np.ones(5), np.ones(0)], [np.array([1, np.nan])]], ids=["no scan", "no brain", "NaN"]
+    )
     def test_nothing_to_fit_to_is_refused(self, weights: str, values: list[np.ndarray]):
-        with pytest.raises(ValueError, match="healthy scans with brain voxels"):
+        with pytest.raises(ValueError, match="healthy scans with finite maps and brain voxels"):
             calibrate(values, ["a"] * len(values), 0.01, weights)
 
     @pytest.mark.parametrize("rate", [-0.1, 1.5])
