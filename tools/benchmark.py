@@ -1,10 +1,11 @@
-"""Cost and quality of IterMask3D's schedules, side by side on the same cases in one run.
+"""Cost and quality of a bundle's settings, side by side on the same cases in one run.
 
-    python tools/benchmark.py DATALIST.json --section validation --output_dir OUT
+    python tools/benchmark.py DATALIST.json --bundle mmccd --section validation --output_dir OUT
 
-DATALIST.json holds labelled cases (``tools/make_datalist.py implanted`` makes one; cases of the group "healthy" count
-as lesion-free). For each setting it gives network evaluations, FLOPs, time relative to the first row, and Dice at the
-stored threshold, best Dice and AUPRC, with the paired difference of Dice to the first setting.
+DATALIST.json holds labelled cases (``tools/make_datalist.py lgg2d`` or ``implanted`` makes one; cases of the group
+"healthy" count as lesion-free). For each setting it gives network evaluations, FLOPs, time relative to the first row,
+Dice at the threshold, best Dice and AUPRC, with the paired difference of Dice and the correlation of the maps to the
+first setting. The threshold of MMCCD is refitted for each setting to the lesion-free tissue of the same cases.
 """
 
 from __future__ import annotations
@@ -16,97 +17,159 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.bundle import ConfigParser
+from nibabel.affines import apply_affine
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
-BUNDLE = ROOT / "bundles" / "brain_mri_anomaly_itermask3d"
-sys.path[:0] = [str(ROOT), str(BUNDLE)]
+sys.path.insert(0, str(ROOT))
 
+from shared.anomaly.calibration import calibrate, lesion_free_values  # noqa: E402
 from shared.evaluation.cohort import HEALTHY, case_metrics, write_table  # noqa: E402
 from shared.evaluation.statistics import bootstrap_interval, paired_difference  # noqa: E402
 
 FULL_FIELD = [96, 112, 96]  # voxels of 2 mm that hold the paper's 192 mm field and any head in MNI space
-SETTINGS: dict[str, dict[str, Any]] = {
-    "paper: 100 points, full field, unfused": {"percents": list(range(100)), "box": FULL_FIELD, "fused": False},
-    "100 points, brain box, unfused": {"percents": list(range(100)), "fused": False},
-    "100 points, brain box, fused": {"percents": list(range(100))},
-    "default": {},
-    "single pass (no iteration)": {"percents": []},
+LEADING_100 = list(range(990, -1, -10))
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "itermask3d": {
+        "paper: 100 points, full field, unfused": {
+            "percents": list(range(100)),
+            "box": FULL_FIELD,
+            "network_def#fused": False,
+        },
+        "100 points, brain box, unfused": {"percents": list(range(100)), "network_def#fused": False},
+        "100 points, brain box, fused": {"percents": list(range(100))},
+        "default": {},
+        "single pass (no iteration)": {"percents": []},
+    },
+    "mmccd": {
+        "paper: stride 2, 100 steps": {"stride": 2, "timesteps": LEADING_100},
+        **{
+            f"stride {stride}, {steps} steps": {"stride": stride, "steps": steps}
+            for stride, steps in ((7, 20), (7, 7), (16, 20), (16, 7), (16, 3), (16, 2), (16, 1))
+        },
+        "stride 16, 7 steps, DPM-Solver++(2M)": {"stride": 16, "steps": 7, "sampler": "dpmpp_2m"},
+        "cyclic U-Net": {"mode": "cyclic_unet"},
+    },
 }
 
 
 def prepare(args: argparse.Namespace, setting: dict[str, Any]) -> ConfigParser:
     """The bundle's inference config with the overrides of one setting."""
+    bundle = ROOT / "bundles" / f"brain_mri_anomaly_{args.bundle}"
+    sys.path[:] = [str(bundle), *(p for p in sys.path if p != str(bundle))]
     parser = ConfigParser()
-    parser.read_config(BUNDLE / "configs" / "inference.json")
-    overrides = {"bundle_root": str(BUNDLE), "datalist": args.datalist, "section": args.section, "save": []}
+    parser.read_config(bundle / "configs" / "inference.json")
+    overrides = {"bundle_root": str(bundle), "datalist": args.datalist, "section": args.section, "save": []}
     for key, value in {**overrides, **setting}.items():
-        parser["network_def#fused" if key == "fused" else key] = value
+        parser[key] = value
     return parser
 
 
-def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Cost of one setting and a row of metrics per case."""
-    parser = prepare(args, SETTINGS[name])
-    network, inferer = (parser.get_parsed_content(key) for key in ("network", "inferer"))
-    preprocess, postprocess = (parser.get_parsed_content(key) for key in ("preprocessing", "postprocessing"))
+def keep_one_slice(data: dict[str, Any]) -> None:
+    """Leave of a case only the axial slice with the largest lesion; the rest is no brain any more."""
+    label, image = data["label"][0], data["image"]
+    axis = int(np.argmax(np.abs(np.asarray(label.affine)[2, :3])))
+    areas = label.sum(dim=[a for a in range(3) if a != axis])
+    centre = (np.array(label.shape) - 1) / 2
+    centre[axis] = int(areas.argmax())
+    on_grid = apply_affine(np.linalg.inv(np.asarray(image.affine)), apply_affine(np.asarray(label.affine), centre))
+    kept = torch.zeros(image.shape[-1]).index_fill_(0, torch.tensor(round(on_grid[2])), 1)
+    image[-1] *= kept
+    native = torch.zeros(label.shape[axis]).index_fill_(0, areas.argmax().cpu(), 1)
+    native = native.reshape([-1 if a == axis else 1 for a in range(3)])
+    data["label"], data["native_brain_mask"] = data["label"] * native, data["native_brain_mask"] * native
+
+
+def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[np.ndarray]]:
+    """Cost of one setting, a row of metrics per case, and the raw maps in the brain."""
+    parser = prepare(args, SETTINGS[args.bundle][name])
+    network, inferer, preprocess = (parser.get_parsed_content(k) for k in ("network", "inferer", "preprocessing"))
     door = parser.get_parsed_content("door")
     door.require_some()
     cases = [case for case in door.cases if "label" in case or case.get("group") == HEALTHY][: args.cases]
-    rows, seconds, flops = [], 0.0, 0
+    done, seconds, flops, first = [], 0.0, 0, 1
     for case in tqdm(cases, desc=name):
         data = preprocess(dict(case))
-        counter = FlopCounterMode(display=False) if not rows else None
+        if args.one_slice:
+            keep_one_slice(data)
+        if not done:  # one part of the first case, to learn what an evaluation costs
+            part = data["image"].clone()
+            part[-1, ..., : part.shape[-1] // 2] = 0
+            with FlopCounterMode(display=False) as counter:
+                inferer((data["image"] if args.one_slice else part)[None], network)
+            flops, first = counter.get_total_flops(), inferer.history[0]["network_evaluations"]
         started = time.perf_counter()
-        if counter:
-            with counter:
-                data["pred"] = inferer(data["image"][None], network)[0]
-            flops = counter.get_total_flops()
-            first = inferer.history[0]["network_evaluations"]
-            started = time.perf_counter()
         data["pred"] = inferer(data["image"][None], network)[0]
         seconds += time.perf_counter() - started
-        data = postprocess(data)
+        done.append((case, data, inferer.history[0]["network_evaluations"]))
+    if args.bundle == "mmccd":
+        to_native = parser.get_parsed_content("native_maps")
+        natives = [to_native(dict(data)) for _, data, _ in done]
+        rate = ConfigParser.load_config_file(ROOT / "bundles/brain_mri_anomaly_mmccd/configs/calibrate.json")
+        fitted = calibrate(
+            [lesion_free_values(d) for d in natives],
+            [case["case_id"] for case, _, _ in done],
+            rate["false_positive_rate"],
+            parser.get_parsed_content("weights"),
+        )
+        parser["threshold"] = fitted.threshold
+    find = parser.get_parsed_content("postprocessing")
+    rows, maps = [], []
+    for case, data, evaluations in done:
+        data = find(data)
         mask, anomaly_map, brain = (np.asarray(data[k][0]) for k in ("pred", "anomaly_map", "native_brain_mask"))
-        label = np.asarray(data["label"][0]) if "label" in data else np.zeros_like(mask)
+        label = np.asarray(data["label"][0]) if data.get("label") is not None else np.zeros_like(mask)
         metrics = case_metrics(mask, anomaly_map, label, brain, np.asarray(data["native_image"].affine))
-        evaluations = inferer.history[0]["network_evaluations"]
-        rows.append({"setting": name, "case_id": case["case_id"], "group": case.get("group", "all"), **metrics,
-                     "network_evaluations": evaluations})
+        about = {"setting": name, "case_id": case["case_id"], "group": case.get("group", "all")}
+        rows.append({**about, **metrics, "network_evaluations": evaluations})
+        maps.append(anomaly_map[brain > 0])
     evaluations = float(np.mean([row["network_evaluations"] for row in rows]))
     per_evaluation = flops / first / 1e9
-    cost = {"setting": name, "evaluations": evaluations, "gflop_per_evaluation": per_evaluation,
-            "tflop_per_case": evaluations * per_evaluation / 1e3, "seconds_per_case": seconds / len(rows)}
-    return cost, rows
+    cost = {"setting": name, "evaluations": evaluations, "gflop_per_evaluation": per_evaluation}
+    cost |= {"tflop_per_case": evaluations * per_evaluation / 1e3, "seconds_per_case": seconds / len(rows)}
+    return cost, rows, maps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datalist")
+    parser.add_argument("--bundle", default="itermask3d", choices=list(SETTINGS))
     parser.add_argument("--section", default="validation")
     parser.add_argument("--output_dir", default="benchmark_output")
     parser.add_argument("--cases", type=int, default=None, help="only the first cases of the section")
-    parser.add_argument("--settings", nargs="*", default=list(SETTINGS), choices=list(SETTINGS), metavar="SETTING")
+    parser.add_argument("--one_slice", action="store_true", help="only the slice with the largest lesion of each case")
+    parser.add_argument("--settings", nargs="*", metavar="SETTING", help="names, the first is the reference")
     args = parser.parse_args()
     args.datalist = str(Path(args.datalist).resolve())
-    costs, tables = zip(*(run_setting(args, name) for name in args.settings))
+    names = args.settings or list(SETTINGS[args.bundle])
+    if unknown := [name for name in names if name not in SETTINGS[args.bundle]]:
+        parser.error(f"no setting {unknown}; choose among {list(SETTINGS[args.bundle])}")
+    costs, tables, maps = zip(*(run_setting(args, name) for name in names))
     reference = {row["case_id"]: row["dice"] for row in tables[0]}
     summary = []
-    for cost, rows in zip(costs, tables):
-        relative = {"flops_saved": costs[0]["tflop_per_case"] / cost["tflop_per_case"],
-                    "speed_up": costs[0]["seconds_per_case"] / cost["seconds_per_case"]}
+    for cost, rows, own in zip(costs, tables, maps):
+        relative = {
+            "flops_saved": costs[0]["tflop_per_case"] / cost["tflop_per_case"],
+            "speed_up": costs[0]["seconds_per_case"] / cost["seconds_per_case"],
+            "map_correlation": float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(own, maps[0])])),
+        }
         for group in dict.fromkeys(row["group"] for row in rows):
             members = [row for row in rows if row["group"] == group]
-            quality = {key: bootstrap_interval(np.array([row[key] for row in members])).estimate
-                       for key in ("dice", "best_dice", "auprc", "false_positive_ml")}
-            difference = paired_difference(np.array([row["dice"] for row in members]),
-                                           np.array([reference[row["case_id"]] for row in members]))
-            paired = {f"dice_difference{end}": getattr(difference, key)
-                      for end, key in (("", "estimate"), ("_low", "low"), ("_high", "high"))}
-            summary.append({**cost, **relative, "group": group, "cases": len(members), **quality,
-                            **(paired if group != HEALTHY else dict.fromkeys(paired, float("nan")))})
+            quality = {
+                key: bootstrap_interval(np.array([row[key] for row in members])).estimate
+                for key in ("dice", "best_dice", "auprc", "false_positive_ml")
+            }
+            difference = paired_difference(
+                np.array([row["dice"] for row in members]), np.array([reference[row["case_id"]] for row in members])
+            )
+            paired = {
+                f"dice_difference{end}": getattr(difference, key) if group != HEALTHY else float("nan")
+                for end, key in (("", "estimate"), ("_low", "low"), ("_high", "high"))
+            }
+            summary.append({**cost, **relative, "group": group, "cases": len(members), **quality, **paired})
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     write_table(output / "benchmark_cases.csv", [row for rows in tables for row in rows])

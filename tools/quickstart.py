@@ -1,8 +1,8 @@
-"""See the collection work, from a bare Python: ``python tools/quickstart.py [--output_dir quickstart_output]``.
+"""See the collection work, from a bare Python: ``python tools/quickstart.py [--bundle mmccd] [--output_dir OUT]``.
 
-Makes the environment, simulates three brains (healthy, with a tumour, with a stroke) and eight healthy ones that set
-the threshold, runs IterMask3D on them through ``python -m monai.bundle run``, and says what was found. A few minutes on
-2 cores after the installation.
+Makes the environment, simulates three brains (healthy and two with a lesion) and healthy ones that set the threshold,
+runs the bundle on them through ``python -m monai.bundle run``, and says what was found. A few minutes on 2 cores after
+the installation.
 """
 
 from __future__ import annotations
@@ -19,8 +19,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools.environment import ROOT, EnvironmentFailure, environment_python  # noqa: E402
 
-BUNDLE = ROOT / "bundles" / "brain_mri_anomaly_itermask3d"
 SEED = 9000  # subjects that no network was trained on
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What is simulated for a bundle, and the options that keep it within minutes."""
+
+    title: str
+    bundle: Path
+    sequence: str
+    lesions: tuple[str, str]
+    healthy: int
+    options: tuple[str, ...] = ()
+
+
+DEMOS = {
+    "itermask3d": Demo("IterMask3D", ROOT / "bundles/brain_mri_anomaly_itermask3d", "t1", ("tumour", "stroke"), 8),
+    "mmccd": Demo("MMCCD", ROOT / "bundles/brain_mri_anomaly_mmccd", "flair", ("tumour", "ms"), 4),
+}
 
 
 @dataclass(frozen=True)
@@ -35,35 +52,36 @@ class StepFailure(RuntimeError):
     """A step ended with an error; the message names it."""
 
 
-def steps(python: Path, output_dir: Path) -> list[Step]:
-    """Return the steps, with ``output_dir`` absolute."""
+def steps(python: Path, output_dir: Path, demo: Demo) -> list[Step]:
+    """Return the steps of a bundle's demonstration, with ``output_dir`` absolute."""
     # MONAI warns that a config runs code and should be trusted, and this one comes with the tool that runs it; the
     # other warnings left out are about MONAI's own calls. Errors and all other warnings are shown.
     quiet = ["-W", "ignore:parsing config_file", "-W", "ignore:Parameter `min_size` is deprecated"]
     made, healthy, calibration = output_dir / "input", output_dir / "healthy", output_dir / "calibration.json"
-    subjects = ["--cases", "3", "--lesions", "none,tumour,stroke", "--sequences", "t1", "--spacing", "1"]
-    configs = BUNDLE / "configs"
-    bundle = [str(python), *quiet, "-m", "monai.bundle", "run", "--bundle_root", str(BUNDLE)]
+    subjects = ["--cases", "3", "--lesions", ",".join(("none", *demo.lesions)), "--spacing", "1"]
+    sequence = ["--sequences", demo.sequence]
+    configs = demo.bundle / "configs"
+    bundle = [str(python), *quiet, "-m", "monai.bundle", "run", "--bundle_root", str(demo.bundle), *demo.options]
     bundle += ["--logging_file", str(ROOT / "tools" / "quickstart_logging.conf")]
     bundle += ["--calibration_file", str(calibration)]
     return [
         Step(
-            f"Simulating three T1 brains: healthy, tumour, stroke (about 1 minute), into {made}",
-            [str(python), "-m", "shared.data.phantom_brain", str(made), *subjects]
+            f"Simulating three {demo.sequence.upper()} brains: {', '.join(('healthy', *demo.lesions))}, into {made}",
+            [str(python), "-m", "shared.data.phantom_brain", str(made), *subjects, *sequence]
             + ["--seed", str(SEED), "--section", "test"],
         ),
         Step(
-            f"Simulating eight healthy brains of the same scanner, into {healthy}",
-            [str(python), "-m", "shared.data.phantom_brain", str(healthy), "--cases", "8", "--spacing", "2"]
-            + ["--seed", str(SEED + 100), "--section", "validation"],
+            f"Simulating {demo.healthy} healthy brains of the same scanner, into {healthy}",
+            [str(python), "-m", "shared.data.phantom_brain", str(healthy), "--cases", str(demo.healthy)]
+            + [*sequence, "--spacing", "2", "--seed", str(SEED + 100), "--section", "validation"],
         ),
         Step(
-            "Fitting the threshold to them, as every site does with its own healthy scans (about 1 minute)",
+            "Fitting the threshold to them, as every site does with its own healthy scans (1 to 2 minutes)",
             [*bundle, "--config_file", str([str(configs / "inference.json"), str(configs / "calibrate.json")])]
             + ["--datalist", str(healthy / "datalist.json")],
         ),
         Step(
-            "Looking for anomalies with IterMask3D (about 1 minute)",
+            f"Looking for anomalies with {demo.title} (1 to 2 minutes)",
             [*bundle, "--config_file", str(configs / "inference.json")]
             + ["--datalist", str(made / "datalist.json"), "--output_dir", str(output_dir)],
         ),
@@ -96,11 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; exit code 1 with the failing step on stderr."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("quickstart_output"))
-    output_dir = parser.parse_args(arguments).output_dir.resolve()
+    parser.add_argument("--bundle", choices=DEMOS, default="itermask3d")
+    options = parser.parse_args(arguments)
+    output_dir = options.output_dir.resolve()
     try:
         python = environment_python()
         started = time.monotonic()
-        run(steps(python, output_dir))
+        run(steps(python, output_dir, DEMOS[options.bundle]))
     except (EnvironmentFailure, StepFailure) as failure:
         print(f"quickstart: {failure}", file=sys.stderr)
         return 1

@@ -13,16 +13,30 @@ class IntensityInferer(Inferer):
 
     Args:
         bright: lesions are brighter than tissue (FLAIR, T2), not darker (T1).
+        t1_weight: share of the T1 intensity, the second sequence, taken off the bright one; 0 does not look at it.
+
+    Raises:
+        ValueError: ``t1_weight`` is set for dark lesions; in use: and there is no second sequence, or it is absent.
     """
 
-    def __init__(self, bright: bool = False) -> None:
+    def __init__(self, bright: bool = False, t1_weight: float = 0.0) -> None:
         super().__init__()
-        self.bright = bright
+        if t1_weight and not bright:
+            raise ValueError("t1_weight takes T1 off a sequence with bright lesions: set bright, or leave it 0")
+        self.bright, self.t1_weight = bright, t1_weight
         self.history: list[dict[str, Any]] = []
 
     def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """``B 2 *S`` (image as 6x/p90 - 3, brain mask) to ``B 2 *S`` (distance from 6 or 0 in those units, image)."""
-        image, brain = inputs[:, :1], inputs[:, 1:]
-        anomaly_map = (image + 3 if self.bright else 3 - image).clamp(min=0) * brain
+        """``B C *S`` (image, other sequences, all as 6x/p90 - 3; brain mask) to ``B 2 *S``.
+
+        The result is the map (distance from 6 or 0 in those units, less the share of T1; at least 0) and the image.
+        """
+        image, brain = inputs[:, :1], inputs[:, -1:]
+        anomaly_map = image + 3 if self.bright else 3 - image
+        if self.t1_weight:
+            t1 = inputs[:, 1:-1][:, :1]
+            if t1.shape[1] == 0 or t1.isnan().any():
+                raise ValueError(f"t1_weight {self.t1_weight:g} needs T1 as the second sequence: add it, or set 0")
+            anomaly_map = anomaly_map - self.t1_weight * (t1 + 3)
         self.history = [{"network_evaluations": 0} for _ in inputs]
-        return torch.cat([anomaly_map, image], dim=1)
+        return torch.cat([anomaly_map.clamp(min=0) * brain, image], dim=1)

@@ -1,18 +1,22 @@
-"""The stored threshold of a bundle: a quantile of the anomaly map on healthy scans, and what they scored."""
+"""The stored threshold of a bundle: a quantile of the anomaly map on lesion-free tissue, and what it scored."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
+from nibabel.affines import voxel_sizes
+from scipy.ndimage import distance_transform_edt
 
 from ..data.atomic import replacing
 from ..data.errors import WeightsError
+from ..data.finished_cases import finished_cases
 from ..data.weights import NO_WEIGHTS, sha256
 
 logger = logging.getLogger(__name__)
@@ -27,10 +31,10 @@ class Calibration:
     Attributes:
         threshold: on the raw anomaly map; the map is reported in units of it.
         rule: how it was chosen, in words.
-        false_positive_rate: share of healthy brain voxels above ``threshold``.
+        false_positive_rate: share of healthy or lesion-free brain voxels above ``threshold``.
         thresholds: the threshold for each false-positive rate.
-        healthy_scores: share of the brain above ``threshold`` in each healthy scan, sorted.
-        cases: ids of the healthy scans.
+        healthy_scores: share of these voxels above ``threshold`` in each scan, sorted.
+        cases: ids of the scans.
         weights_sha256: of the weights they were run with.
         stale: the weights in use are others; not stored.
     """
@@ -78,16 +82,36 @@ def load_calibration(path: str, weights: str) -> Calibration:
     return Calibration(**{**asdict(stored), "stale": True})
 
 
+def lesion_free(brain_mask: np.ndarray, label: np.ndarray, spacing: Sequence[float], margin_mm: float) -> np.ndarray:
+    """The brain farther than ``margin_mm`` from any labelled voxel, centre to centre, in 3D.
+
+    Args:
+        brain_mask, label: ``X Y Z``, above 0 is brain and lesion.
+        spacing: voxel size in mm along X, Y and Z.
+        margin_mm: at least 0, where only the labelled voxels themselves go.
+
+    Returns:
+        ``X Y Z`` bool; all of the brain where the label is empty.
+    """
+    brain, lesion = np.asarray(brain_mask) > 0, np.asarray(label) > 0
+    return brain & (distance_transform_edt(~lesion, sampling=spacing) > margin_mm) if lesion.any() else brain
+
+
 def calibrate(
-    values: Sequence[np.ndarray], cases: Sequence[str], false_positive_rate: float, weights: str
+    values: Sequence[np.ndarray],
+    cases: Sequence[str],
+    false_positive_rate: float,
+    weights: str,
+    labelled_left_out: bool = False,
 ) -> Calibration:
-    """Fit the threshold to healthy scans, each of them weighted alike.
+    """Fit the threshold to healthy scans or lesion-free tissue, each scan weighted alike.
 
     Args:
         values: raw anomaly map in the brain, one array per scan.
         cases: their ids.
-        false_positive_rate: share of healthy brain voxels left above the threshold.
+        false_positive_rate: share of these voxels left above the threshold.
         weights: file of the weights.
+        labelled_left_out: ``values`` are of lesion-free tissue, for there are lesions in the scans; the rule says so.
 
     Raises:
         ValueError: no scan, a scan without brain voxels or with NaN, a rate outside (0, 1), a threshold of 0.
@@ -103,9 +127,10 @@ def calibrate(
     threshold = thresholds[f"{false_positive_rate:g}"]
     if not threshold > 0:
         raise ValueError(f"the maps of the healthy scans are 0 at a false-positive rate of {false_positive_rate:g}")
+    tissue = "lesion-free brain voxels of {} scans" if labelled_left_out else "brain voxels of {} healthy scans"
     return Calibration(
         threshold=threshold,
-        rule=f"{100 * false_positive_rate:g} % of the brain voxels of {len(cases)} healthy scans lie above it",
+        rule=f"{100 * false_positive_rate:g} % of the {tissue.format(len(cases))} lie above it",
         false_positive_rate=false_positive_rate,
         thresholds=thresholds,
         healthy_scores=sorted(float(np.mean(v > threshold)) for v in values),
@@ -114,19 +139,41 @@ def calibrate(
     )
 
 
+def lesion_free_values(case: Mapping[str, Any], label_margin_mm: float = 5.0) -> np.ndarray:
+    """Values of a case's ``anomaly_map`` in its brain, farther than a margin from its ``label``, if there is one.
+
+    Returns:
+        ``N``, in the unit of the map.
+    """
+    brain = case["native_brain_mask"]
+    counted = np.asarray(brain[0]) > 0
+    if case.get("label") is not None:
+        spacing = voxel_sizes(np.asarray(brain.affine))
+        counted = lesion_free(counted, np.asarray(case["label"][0]) > 0, spacing, label_margin_mm)
+    return np.asarray(case["anomaly_map"][0])[counted]
+
+
 class CalibrationFit:
-    """Handler for an evaluator over healthy scans: fit the stored threshold to their raw maps and write it.
+    """Handler for an evaluator over lesion-free tissue: fit the stored threshold to its raw maps and write it.
 
     Args:
         path: of the calibration file.
-        false_positive_rate: share of healthy brain voxels left above the threshold.
+        false_positive_rate: share of healthy or lesion-free brain voxels left above the threshold.
         weights: file of the weights in use.
+        label_margin_mm: voxels this near to a label are not counted (`lesion_free`).
 
-    Reads ``anomaly_map``, ``native_brain_mask`` and ``case_id`` of each case; the map must not be thresholded yet.
+    Reads ``anomaly_map``, ``native_brain_mask``, ``case_id`` and, where there is one, ``label`` of each case, on one
+    grid; the map must not be thresholded yet.
+
+    Raises:
+        ValueError: ``label_margin_mm`` is below 0.
     """
 
-    def __init__(self, path: str, false_positive_rate: float, weights: str) -> None:
+    def __init__(self, path: str, false_positive_rate: float, weights: str, label_margin_mm: float = 5.0) -> None:
+        if not label_margin_mm >= 0:
+            raise ValueError(f"label_margin_mm is a distance, at least 0, got {label_margin_mm}")
         self.path, self.false_positive_rate, self.weights = path, false_positive_rate, weights
+        self.label_margin_mm, self.labelled_left_out = label_margin_mm, False
         self.values: list[np.ndarray] = []
         self.cases: list[str] = []
 
@@ -135,13 +182,12 @@ class CalibrationFit:
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _collect(self, engine: Engine) -> None:
-        for batch, output in zip(engine.state.batch, engine.state.output):
-            case = {**batch, **output}
-            brain = np.asarray(case["native_brain_mask"]) > 0
-            self.values.append(np.asarray(case["anomaly_map"])[brain])
+        for case in finished_cases(engine):
+            self.values.append(lesion_free_values(case, self.label_margin_mm))
+            self.labelled_left_out |= case.get("label") is not None and bool((np.asarray(case["label"]) > 0).any())
             self.cases.append(str(case["case_id"]))
 
     def _write(self) -> None:
-        fitted = calibrate(self.values, self.cases, self.false_positive_rate, self.weights)
+        fitted = calibrate(self.values, self.cases, self.false_positive_rate, self.weights, self.labelled_left_out)
         fitted.save(self.path)
         logger.info("%s: threshold %.5g; %s", self.path, fitted.threshold, fitted.rule)

@@ -7,18 +7,16 @@ import os
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import DataListError
+from .folder_cases import NIFTI, cases_of_folder
+from .folder_cases import split_sequence as split_sequence
 
 SECTIONS = ("training", "validation", "test")
 SEQUENCES = ("t1", "t1ce", "t2", "flair", "pd")
-
-_NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-_SEQUENCE_SUFFIX = re.compile(r"(^|_)(t1w|t1ce|t1gd|t1|t2w|t2|flair|pdw|pd)$", re.IGNORECASE)
-_NOT_AN_IMAGE = re.compile(r"(^|_)(label|seg|lesion[^_]*|mask|pseudo_healthy)$|_anomaly_", re.IGNORECASE)
 
 
 def gather_cases(
@@ -27,6 +25,7 @@ def gather_cases(
     datalist: str | None = None,
     section: str = "test",
     sequence: str = "t1",
+    companions: Mapping[str, str | None] | None = None,
 ) -> list[dict[str, str]]:
     """List the cases of one image, of a folder, or of one section of a datalist.
 
@@ -38,15 +37,21 @@ def gather_cases(
         datalist: a Decathlon-style JSON list; its relative paths start at the list file.
         section: section of the datalist.
         sequence: sequence taken from a datalist, or the one that ``image`` and ``dataset_dir`` hold.
+        companions: further sequences that every case needs, each with its file beside ``image``; from a datalist they
+            are taken by their name, whatever file is given here.
 
     Returns:
-        Cases ``{"case_id", "image", "sequence"[, "brain_mask"][, "label"][, "group"]}``, paths absolute. ``sequence``
-        is ``"image"`` where a datalist says ``image``. A listed case without the wanted sequence has no ``image`` but a
-        ``reason``: the door reports it.
+        Cases ``{"case_id", "image", "sequence"[, <companion> ...][, "brain_mask"][, "label"][, "group"]}``, paths
+        absolute. ``sequence`` is ``"image"`` where a datalist says ``image``. A listed case that lacks the wanted
+        sequence (``image``) or a companion has a ``reason`` and the sequence ``missing``: the door reports it.
 
     Raises:
-        DataListError: not exactly one source given, nothing found, a wrong list, a repeated case, leakage.
+        DataListError: not exactly one source given, nothing found, a wrong list, a repeated case, leakage, companions
+            without a file or with a folder.
     """
+    companions = companions or {}
+    if unknown := set(companions) - set(SEQUENCES):
+        raise DataListError(f"companions are sequences ({', '.join(SEQUENCES)}), not {', '.join(sorted(unknown))}")
     given = {"image": image, "dataset_dir": dataset_dir, "datalist": datalist}
     chosen = [name for name, value in given.items() if value not in (None, "")]
     if len(chosen) != 1:
@@ -56,11 +61,26 @@ def gather_cases(
         )
     if image:
         path = resolve_path(image, Path.cwd())
-        return [{"case_id": _NIFTI.sub("", os.path.basename(path)), "image": path, "sequence": sequence}]
+        case = {"case_id": NIFTI.sub("", os.path.basename(path)), "image": path, "sequence": sequence}
+        return [{**case, **_companions_of_image(companions)}]
     if dataset_dir:
-        return _cases_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), sequence)
+        if companions:
+            raise DataListError(
+                f"--dataset_dir gives one file per case, but each case also needs its {' and '.join(companions)}; make "
+                "a datalist (python tools/make_datalist.py folder FOLDER LIST.json) and pass --datalist LIST.json"
+            )
+        return cases_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), sequence)
     list_file = Path(resolve_path(str(datalist), Path.cwd()))
-    return [_listed_case(case, list_file, sequence) for case in _read_section(list_file, section)]
+    return [_listed_case(case, list_file, sequence, companions) for case in _read_section(list_file, section)]
+
+
+def _companions_of_image(companions: Mapping[str, str | None]) -> dict[str, str]:
+    files = {}
+    for name, file in companions.items():
+        if not file:
+            raise DataListError(f"--image FILE needs the {name} of the same brain, on its grid: pass --{name} FILE")
+        files[name] = resolve_path(file, Path.cwd())
+    return files
 
 
 def resolve_path(path: str, base: Path) -> str:
@@ -72,58 +92,6 @@ def resolve_path(path: str, base: Path) -> str:
     if "\\" in path and not os.path.exists(literal):
         return os.path.abspath(base / os.path.expanduser(path.replace("\\", "/")))
     return literal
-
-
-def split_sequence(stem: str, default: str) -> tuple[str, str]:
-    """Split ``sub1_T1w`` into the subject ``sub1`` and the sequence ``t1``; ``default`` where none is named."""
-    found = _SEQUENCE_SUFFIX.search(stem)
-    if not found:
-        return stem, default
-    name = found.group(2).lower().replace("gd", "ce").removesuffix("w")
-    return stem[: found.start()], name
-
-
-def nifti_files(folder: Path) -> dict[Path, str]:
-    """All NIfTI files below a folder, sorted, with their paths relative to it, posix style, without the extension.
-
-    Raises:
-        DataListError: the folder does not exist, or holds no NIfTI file.
-    """
-    if not folder.is_dir():
-        raise DataListError(f"{folder} is not a folder; pass --dataset_dir an existing folder of NIfTI files")
-    files = sorted(f for f in folder.rglob("*") if f.is_file() and _NIFTI.search(f.name) and f.name[0] != ".")
-    if not files:
-        raise DataListError(f"0 NIfTI files below {folder}; images end in .nii or .nii.gz")
-    return {f: _NIFTI.sub("", f.relative_to(folder).as_posix()) for f in files}
-
-
-def is_image_name(stem: str) -> bool:
-    """Whether a file of this name (without extension) is an image, not a label, a mask or an output of a bundle."""
-    return not _NOT_AN_IMAGE.search(stem.rsplit("/", 1)[-1])
-
-
-def _cases_of_folder(folder: Path, sequence: str) -> list[dict[str, str]]:
-    files = nifti_files(folder)
-    by_stem = {stem: str(file) for file, stem in files.items()}
-    cases: dict[str, dict[str, str]] = {}
-    for file, stem in files.items():
-        if not is_image_name(stem):
-            continue
-        case = {"case_id": stem.replace("/", "_"), "image": str(file), "sequence": sequence}
-        parent, name = os.path.split(stem)
-        subject = split_sequence(name, sequence)[0]
-        for key, suffixes in (("brain_mask", ("brain_mask",)), ("label", ("label", "lesion", "seg"))):
-            names = [f"{s}_{suffix}" if s else suffix for s in (name, subject) for suffix in suffixes]
-            for candidate in (os.path.join(parent, n).replace(os.sep, "/") for n in names):
-                if candidate in by_stem:
-                    case.setdefault(key, by_stem[candidate])
-        if case["case_id"] in cases:
-            other = cases[case["case_id"]]["image"]
-            raise DataListError(f"{other} and {file} are both called '{case['case_id']}'; rename one of them")
-        cases[case["case_id"]] = case
-    if not cases:
-        raise DataListError(f"0 images below {folder}: its {len(files)} NIfTI files are named as masks or outputs")
-    return list(cases.values())
 
 
 def _read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
@@ -154,18 +122,22 @@ def _read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
     return datalist[section]
 
 
-def _listed_case(listed: Mapping[str, Any], list_file: Path, sequence: str) -> dict[str, str]:
+def _listed_case(
+    listed: Mapping[str, Any], list_file: Path, sequence: str, companions: Iterable[str]
+) -> dict[str, str]:
     case = {"case_id": listed["case_id"], "sequence": "image" if listed.get("image") else sequence}
     if listed.get("group"):
         case["group"] = str(listed["group"])
-    source = listed.get("image") or listed.get(sequence)
-    for key, value in (("image", source), ("brain_mask", listed.get("brain_mask")), ("label", listed.get("label"))):
+    wanted = {"image": listed.get("image") or listed.get(sequence), **{name: listed.get(name) for name in companions}}
+    for key, value in {**wanted, **{key: listed.get(key) for key in ("brain_mask", "label")}}.items():
         if value:
             if not isinstance(value, str):
                 raise DataListError(f"{list_file}: key '{key}' of case '{case['case_id']}' is not a path: {value!r}")
             case[key] = resolve_path(value, list_file.parent)
-    if not source:
-        case["reason"] = f"has no '{sequence}' (it has {', '.join(s for s in SEQUENCES if listed.get(s))})"
+    if missing := [sequence if key == "image" else key for key, value in wanted.items() if not value]:
+        present = ", ".join(key for key in ("image", *SEQUENCES) if listed.get(key))
+        lacks = " and no ".join(f"'{key}'" for key in missing)
+        case["reason"], case["missing"] = f"has no {lacks} (it has {present})", missing[0]
     return case
 
 

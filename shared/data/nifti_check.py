@@ -1,11 +1,10 @@
-"""One NIfTI file, read whole once and checked: file, header, geometry. What it shows is checked by the door."""
+"""One NIfTI file, read whole once and checked: file, header, geometry. What it shows is checked in brain_check."""
 
 from __future__ import annotations
 
 import gzip
 import re
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +13,8 @@ from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 
 from .errors import InputError
+from .orientation import superior_axis
+from .volume import Volume
 
 MAX_VOXELS = 512**3
 MIN_VOXELS_PER_AXIS = 8
@@ -23,38 +24,23 @@ _MAGIC = {348: b"n+1", 540: b"n+2"}  # size of the header -> single-file NIfTI-1
 _RESAVE = "Save it again from the software that made it, with a valid affine in mm"
 
 
-@dataclass
-class Volume:
-    """A volume that was read: ``data`` X Y Z float32, ``affine`` 4 4 (voxel to world, mm), and notes on its header."""
-
-    file: str
-    key: str
-    data: np.ndarray
-    affine: np.ndarray
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Voxel size in mm."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
-
-    @property
-    def voxel_litres(self) -> float:
-        """Volume of one voxel in litres."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) * 1e-6
-
-
-def read_volume(file: str, key: str) -> Volume:
+def read_volume(file: str, key: str, slices: bool = False) -> Volume:
     """Read one 3D volume (or 4D with one volume) and check all that does not depend on what it shows.
+
+    Args:
+        file: path of the NIfTI file.
+        key: of the file in its case, for error messages.
+        slices: also take few axial slices, one (``X Y 1``), or a 2D image, which becomes ``X Y 1``.
 
     Raises:
         InputError: missing, damaged or foreign file; not a 3D volume of real numbers; unusable geometry; NaN or inf.
     """
     start = _read_start(file, key)
     header = _parse_header(file, key, start)
-    shape, notes = _check_shape(file, key, header)
+    shape, notes = _check_shape(file, key, header, slices)
     _check_dtype(file, key, header)
-    affine, geometry_notes = _check_geometry(file, key, header, shape)
+    affine, geometry_notes = _check_geometry(file, key, header)
+    _check_extent(file, key, shape, affine, slices)
     return Volume(file, key, _read_data(file, key, header).reshape(shape), affine, notes + geometry_notes)
 
 
@@ -99,7 +85,7 @@ def _parse_header(file: str, key: str, start: bytes) -> nib.Nifti1Header:
     return header
 
 
-def _check_shape(file: str, key: str, header: nib.Nifti1Header) -> tuple[tuple[int, ...], list[str]]:
+def _check_shape(file: str, key: str, header: nib.Nifti1Header, slices: bool) -> tuple[tuple[int, ...], list[str]]:
     ndim = int(header["dim"][0])
     shape = tuple(int(n) for n in header["dim"][1 : ndim + 1])
     if not 1 <= ndim <= 7 or min(shape) < 1:
@@ -107,8 +93,8 @@ def _check_shape(file: str, key: str, header: nib.Nifti1Header) -> tuple[tuple[i
     if np.prod(shape[3:], dtype=float) > 1:
         problem = f"holds {int(np.prod(shape[3:], dtype=float))} volumes (shape {shape}), not one"
         raise InputError(file, key, problem, "Extract the one you mean, for example with nibabel.four_to_three")
-    volume = shape[:3]
-    if len(volume) < 3 or min(volume) == 1:
+    volume = (*shape, 1, 1)[:3]
+    if min(volume) == 1 and not slices:
         raise InputError(file, key, f"is a 2D image (shape {shape})", "Pass the 3D volume it comes from")
     voxels = np.prod(volume, dtype=float)
     if voxels > MAX_VOXELS:
@@ -116,7 +102,7 @@ def _check_shape(file: str, key: str, header: nib.Nifti1Header) -> tuple[tuple[i
         problem = f"has {voxels:.3g} voxels (shape {volume}) and would need about {memory:.0f} GiB of memory"
         raise InputError(file, key, problem, "Crop it to the head or resample it to 1 mm (at most 512 x 512 x 512)")
     notes = [f"4D file with one volume (shape {shape}) taken as 3D"] if len(shape) > 3 else []
-    return volume, notes
+    return volume, notes + [f"2D image (shape {shape}) taken as one axial slice"] * (len(shape) < 3)
 
 
 def _check_dtype(file: str, key: str, header: nib.Nifti1Header) -> None:
@@ -130,9 +116,9 @@ def _check_dtype(file: str, key: str, header: nib.Nifti1Header) -> None:
         raise InputError(file, key, f"holds {dtype} numbers", "Save the magnitude as float32 or int16")
 
 
-def _check_geometry(
-    file: str, key: str, header: nib.Nifti1Header, shape: tuple[int, ...]
-) -> tuple[np.ndarray, list[str]]:
+def _check_geometry(file: str, key: str, header: nib.Nifti1Header) -> tuple[np.ndarray, list[str]]:
+    if header["dim"][0] == 2 and header["pixdim"][3] == 0:
+        header["pixdim"][3] = 1  # 2D images need not state a thickness; loaders take 1 mm
     pixdim = np.asarray(header["pixdim"][1:4], dtype=float)
     if not np.isfinite(pixdim).all() or (pixdim <= 0).any():
         raise InputError(file, key, f"states voxel sizes of {_mm(pixdim)} mm (pixdim)", _RESAVE)
@@ -146,11 +132,24 @@ def _check_geometry(
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or not spacing.all() or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-2:
         raise InputError(file, key, "its affine is singular or not finite", _RESAVE)
-    extent = spacing * shape
-    if min(shape) < MIN_VOXELS_PER_AXIS or extent.min() < MIN_EXTENT_MM:
-        problem = f"is too small for a brain: {' x '.join(map(str, shape))} voxels, {_mm(extent)} mm"
-        raise InputError(file, key, problem, "Pass the whole volume, or mend its voxel sizes")
     return affine, _geometry_notes(header, spacing, pixdim)
+
+
+def _check_extent(file: str, key: str, shape: tuple[int, ...], affine: np.ndarray, slices: bool) -> None:
+    """Refuse what is too small for a brain; with ``slices`` only within the axial slices."""
+    extent = np.linalg.norm(affine[:3, :3], axis=0) * shape
+    thin = (np.array(shape) < MIN_VOXELS_PER_AXIS) | (extent < MIN_EXTENT_MM)
+    if slices:
+        thin[superior_axis(affine)[0]] = False
+    size = f"{' x '.join(map(str, shape))} voxels, {_mm(extent)} mm"
+    if slices and thin.sum() == 1:
+        plane = ("sagittal", "coronal")[int(nib.io_orientation(affine)[thin, 0].item())]
+        problem = f"holds {shape[thin.argmax()]} {plane} slices ({size})"
+        remedy = "Slices must be axial: pass axial slices or the whole volume, or mend the orientation in its header"
+        raise InputError(file, key, problem, remedy)
+    if thin.any():
+        remedy = "Pass the whole volume, or mend its voxel sizes"
+        raise InputError(file, key, f"is too small for a brain: {size}", remedy)
 
 
 def _geometry_notes(header: nib.Nifti1Header, spacing: np.ndarray, pixdim: np.ndarray) -> list[str]:

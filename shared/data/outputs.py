@@ -15,6 +15,7 @@ from ..anomaly.calibration import Calibration
 from ..evaluation.case_picture import case_picture
 from ..evaluation.report import run_information, write_report
 from .door import Door
+from .finished_cases import finished_cases
 from .weights import sha256
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,7 @@ class CaseReports:
         self.case_started = time.time()
 
     def _finish_case(self, engine: Engine) -> None:
-        for batch, output in zip(engine.state.batch, engine.state.output):
-            case = {**batch, **output}
+        for case in finished_cases(engine):
             case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)
             arrays = {
                 name: np.asarray(case[name][0])
@@ -84,15 +84,19 @@ class CaseReports:
             label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
             mask, brain = arrays["pred"] > 0, arrays["native_brain_mask"] > 0
             stored = self.threshold == self.calibration.threshold
-            score = float((arrays["anomaly_map"][brain] > 1).mean())
+            threshold = float(case["map_threshold"])
+            own = threshold != self.threshold  # of this very volume, not the stored or given one
+            source = self.calibration.rule if stored else "given by --threshold"
+            raw = arrays["anomaly_map"][brain] * (threshold if np.isfinite(threshold) else 0)
+            score = float((raw > self.threshold).mean())
             self.rows.append(
                 {
                     "case_id": case_id,
                     "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
                     "score": score,
                     "score_percentile": self.calibration.percentile(score) if stored else float("nan"),
-                    "threshold": self.threshold,
-                    "threshold_source": self.calibration.rule if stored else "given by --threshold",
+                    "threshold": threshold,
+                    "threshold_source": f"Otsu of this volume (stored: {source})" if own else source,
                     **self.inferer.history[0],
                     "seconds": time.time() - self.case_started,
                     "warnings": [*self.warnings[case_id], *self.general_warnings],

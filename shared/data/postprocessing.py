@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, MedianSmooth, SpatialResample
 from monai.utils import convert_to_tensor
+
+from ..anomaly.thresholds import gated_otsu
+
+SCALING_PERCENTILE = 99.5
+"""Percentile of a map in its brain that stands for its scale."""
 
 
 class NativeMapsd(MapTransform):
@@ -17,15 +23,21 @@ class NativeMapsd(MapTransform):
 
     Args:
         keys: predictions, ``2 *S`` (map, pseudo-healthy brain in normalised units) on the grid of ``image``.
-        median_radius: of the median filter on the map, in voxels of the network's grid; 0 leaves it as it is.
+        median_radius: of the median filter on the map, in voxels of the network's grid, one number or one per axis;
+            0 leaves it as it is, (2, 2, 0) filters 5x5 in plane.
+        percentile_scaling: exponent e in [0, 1]; the filtered map is divided by (its 99.5th percentile in the brain)^e,
+            so 0 leaves it as it is and 1 makes volumes alike. A map whose percentile is not above 0 stays as it is.
 
     Adds ``anomaly_map`` and ``pseudo_healthy``, ``1 X Y Z`` float32, linearly interpolated, 0 outside the brain.
-    Reads ``image`` (its affine, and the original affine and shape), ``native_brain_mask`` and ``intensity_scale``.
+    Reads ``image`` (its affine, and the original affine and shape; for the scaling also its last channel, the brain
+    mask), ``native_brain_mask`` and ``intensity_scale``.
     """
 
-    def __init__(self, keys: KeysCollection = "pred", median_radius: int = 0) -> None:
+    def __init__(
+        self, keys: KeysCollection = "pred", median_radius: int | Sequence[int] = 0, percentile_scaling: float = 0.0
+    ) -> None:
         super().__init__(keys)
-        self.median_radius = median_radius
+        self.median_radius, self.percentile_scaling = median_radius, percentile_scaling
         self.resample = SpatialResample(mode="bilinear", padding_mode="zeros")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -34,8 +46,12 @@ class NativeMapsd(MapTransform):
         for key in self.key_iterator(d):
             pred = torch.as_tensor(d[key]).detach().float().cpu()
             anomaly_map, pseudo_healthy = pred[:1], (pred[1:2] + 3) * float(d["intensity_scale"])
-            if self.median_radius:
+            if np.any(self.median_radius):
                 anomaly_map = MedianSmooth(self.median_radius)(anomaly_map)
+            if self.percentile_scaling:
+                in_brain = anomaly_map[torch.as_tensor(image[-1:]).cpu() > 0]
+                scale = float(np.percentile(np.asarray(in_brain), SCALING_PERCENTILE))
+                anomaly_map = anomaly_map / scale**self.percentile_scaling if scale > 0 else anomaly_map
             for name, values in (("anomaly_map", anomaly_map), ("pseudo_healthy", pseudo_healthy)):
                 native = self.resample(
                     MetaTensor(convert_to_tensor(values), affine=image.affine),  # without the old affine
@@ -51,20 +67,40 @@ class ThresholdMapd(MapTransform):
 
     Args:
         keys: raw anomaly maps, ``1 X Y Z``; replaced by the map in units of the threshold.
-        threshold: on the raw map, above 0.
+        threshold: stored one, on the raw map, above 0.
         mask_key: where the mask goes, ``1 X Y Z`` uint8.
+        rule: "stored" takes ``threshold`` for every volume; "otsu" takes Otsu's threshold of this very volume where
+            that is higher (`gated_otsu`), and reads ``native_brain_mask``.
+
+    Adds ``map_threshold``, the threshold of this volume on the raw map (float; with "otsu" infinite where nothing
+    stands out, and then the map is 0).
+
+    Raises:
+        ValueError: the threshold is not above 0, or there is no such rule.
     """
 
-    def __init__(self, keys: KeysCollection = "anomaly_map", threshold: float = 1.0, mask_key: str = "pred") -> None:
+    def __init__(
+        self,
+        keys: KeysCollection = "anomaly_map",
+        threshold: float = 1.0,
+        mask_key: str = "pred",
+        rule: str = "stored",
+    ) -> None:
         super().__init__(keys)
         if not threshold > 0:
             raise ValueError(f"the threshold must be above 0, got {threshold}")
-        self.threshold, self.mask_key = threshold, mask_key
+        if rule not in ("stored", "otsu"):
+            raise ValueError(f"the rule of the threshold is 'stored' or 'otsu', got '{rule}'")
+        self.threshold, self.mask_key, self.rule = threshold, mask_key, rule
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = d[key] / self.threshold
+            threshold = float(self.threshold)
+            if self.rule == "otsu":
+                threshold = gated_otsu(np.asarray(d[key]), np.asarray(d["native_brain_mask"]), threshold)
+            d["map_threshold"] = threshold
+            d[key] = d[key] / threshold
             d[self.mask_key] = (d[key] > 1).to(torch.uint8)
         return d
 

@@ -14,9 +14,12 @@ from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
 from ..data.atomic import replacing
+from ..data.finished_cases import finished_cases
+from ..data.orientation import superior_axis
 from .detection import detection_intervals
 from .segmentation import best_dice, ranking_metrics, segmentation_metrics
-from .statistics import bootstrap_interval
+from .slice_metrics import TENTHS, free_voxels_by_height, slice_metrics
+from .statistics import Interval, bootstrap_interval
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,10 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         members = [row for row in rows if row["group"] == group]
         for metric in (key for key in members[0] if key not in ("case_id", "group")):
             values = np.array([row[metric] for row in members], dtype=float)
-            interval = bootstrap_interval(values)
+            slices = np.array([row.get("lesion_slices", 0) for row in members])
+            held = slices > 0
+            pooled = metric == "dice_lesion_slices"  # the mean over all slices, not over cases
+            interval = _pooled_rate((values * slices)[held], slices[held]) if pooled else bootstrap_interval(values)
             count = int(np.isfinite(values).sum())
             summary.append({"group": group, "metric": metric, **interval._asdict(), "cases": count})
         healthy = [row["score"] for row in rows if row["group"] == HEALTHY]
@@ -61,6 +67,34 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 named = {"group": group, "metric": f"detection_{metric}"}
                 summary.append({**named, **interval._asdict(), "cases": len(scores)})
     return summary
+
+
+def summarise_heights(counts: np.ndarray) -> list[dict[str, Any]]:
+    """False-positive rate by height, pooled over cases, with its 95 % interval from resampled cases.
+
+    Args:
+        counts: ``N 2 10``, one per case, as in `free_voxels_by_height`.
+
+    Returns:
+        A row per tenth of the brain, 1 the lowest: ``tenth``, ``estimate``, ``low``, ``high`` (shares of the brain
+        voxels, NaN as in `bootstrap_interval`), ``cases`` (those with a lesion-free slice there).
+    """
+    rows = []
+    for tenth in range(TENTHS):
+        marked, counted = counts[counts[:, 1, tenth] > 0, :, tenth].T
+        interval = _pooled_rate(marked, counted)
+        rows.append({"tenth": tenth + 1, **interval._asdict(), "cases": counted.size})
+    return rows
+
+
+def _pooled_rate(marked: np.ndarray, counted: np.ndarray) -> Interval:
+    """Ratio of the sums of two counts, ``N`` each; whole cases are resampled, by their number."""
+
+    def ratio(cases: np.ndarray, axis: int) -> np.ndarray:
+        drawn = cases.astype(int)
+        return marked[drawn].sum(axis) / counted[drawn].sum(axis)
+
+    return bootstrap_interval(np.arange(counted.size), statistic=ratio)
 
 
 def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -78,19 +112,21 @@ class CohortMetrics:
 
     Args:
         output_dir: where the tables go.
+        by_slice: add the metrics of `slice_metrics` across the superior axis, and write
+            ``false_positives_by_height.csv`` over the evaluated cases of all groups (`summarise_heights`).
     """
 
-    def __init__(self, output_dir: str) -> None:
-        self.output_dir = output_dir
+    def __init__(self, output_dir: str, by_slice: bool = False) -> None:
+        self.output_dir, self.by_slice = output_dir, by_slice
         self.rows: list[dict[str, Any]] = []
+        self.heights: list[np.ndarray] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _collect(self, engine: Engine) -> None:
-        for batch, output in zip(engine.state.batch, engine.state.output):
-            case = {**batch, **output}
+        for case in finished_cases(engine):
             group = str(case.get("group", "all"))
             mask, anomaly_map, brain = (
                 np.asarray(case[key][0]) for key in ("pred", "anomaly_map", "native_brain_mask")
@@ -99,7 +135,12 @@ class CohortMetrics:
                 logger.warning("case '%s' has no label and is not evaluated", case["case_id"])
                 continue
             label = np.asarray(case["label"][0]) if case.get("label") is not None else np.zeros_like(mask)
-            metrics = case_metrics(mask, anomaly_map, label, brain, np.asarray(case["native_image"].affine))
+            affine = np.asarray(case["native_image"].affine)
+            metrics = case_metrics(mask, anomaly_map, label, brain, affine)
+            if self.by_slice:
+                axis, direction = superior_axis(affine)
+                metrics |= slice_metrics(mask, label, brain, axis)
+                self.heights.append(free_voxels_by_height(mask, label, brain, axis, direction))
             self.rows.append({"case_id": str(case["case_id"]), "group": group, **metrics})
 
     def _write(self) -> None:
@@ -109,6 +150,9 @@ class CohortMetrics:
         summary = summarise(self.rows)
         write_table(os.path.join(self.output_dir, "metrics.csv"), self.rows)
         write_table(os.path.join(self.output_dir, "metrics_summary.csv"), summary)
+        if self.by_slice:
+            heights = summarise_heights(np.stack(self.heights))
+            write_table(os.path.join(self.output_dir, "false_positives_by_height.csv"), heights)
         for row in summary:
-            if row["metric"] in ("dice", "auprc", "false_positive_ml", "detection_auroc"):
+            if row["metric"] in ("dice", "dice_lesion_slices", "auprc", "false_positive_ml", "detection_auroc"):
                 logger.info("%(group)s: %(metric)s %(estimate).3f (%(low).3f to %(high).3f, %(cases)d cases)", row)

@@ -12,6 +12,7 @@ from monai.utils import convert_to_tensor
 from ..masking.high_pass import high_pass
 from ..masking.refinement import Refined, SquaredError, refine, threshold_curve
 from ..masking.subject_threshold import SubjectThreshold, subject_threshold
+from .autocast import AutocastInferer
 
 
 def hide(image: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -38,23 +39,6 @@ def prepare_batch(
         for key in ("image", "high_pass", "mask", "noise")
     )
     return torch.cat([hide(image, mask, noise), edges], dim=1), image
-
-
-class AutocastInferer(Inferer):
-    """Run the network in bfloat16 and return float32.
-
-    Args:
-        enabled: False computes in float32.
-    """
-
-    def __init__(self, enabled: bool = True) -> None:
-        super().__init__()
-        self.enabled = enabled
-
-    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """``B 2 *S`` to ``B 1 *S``."""
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
-            return network(inputs).float()
 
 
 class IterativeMaskInferer(Inferer):

@@ -48,6 +48,45 @@ def test_batch_is_its_single_cases(bright: bool):
         assert len(inferer.history) == 1
 
 
+def three(flair: list[float], t1: list[float], brain: list[float]) -> torch.Tensor:
+    """``1 3 N 1 1``: two sequences in units of their 90th percentile, normalised, and the brain mask."""
+    return torch.cat([inputs(flair, brain)[:, :1], inputs(t1, brain)], dim=1)
+
+
+class TestT1Weight:
+    def test_values(self):
+        given = three([1.0, 1.0, 0.2, 1.5, 1.5], [0.0, 1.0, 1.0, 0.5, 0.5], [1, 1, 1, 1, 0])
+        out = IntensityInferer(bright=True, t1_weight=0.4)(given, NETWORK)
+        # 6 (FLAIR - 0.4 T1) in units of the 90th percentiles, never below 0, nothing outside the brain.
+        torch.testing.assert_close(out[0, 0, :, 0, 0], torch.tensor([6, 3.6, 0, 7.8, 0]))
+        assert out.shape == (1, 2, 5, 1, 1) and torch.equal(out[:, 1], given[:, 0])
+
+    def test_t1_is_the_second_of_many_sequences(self):
+        given = three([1.0], [0.5], [1])
+        more = torch.cat([given[:, :2], torch.full((1, 1, 1, 1, 1), float("nan")), given[:, 2:]], dim=1)
+        inferer = IntensityInferer(bright=True, t1_weight=0.4)
+        assert torch.equal(inferer(more, NETWORK), inferer(given, NETWORK))
+
+    @pytest.mark.parametrize("bright", [False, True])
+    def test_other_sequences_are_not_read_without_a_weight(self, bright: bool):
+        given = three([0.2, 1.2], [0, 0], [1, 0])
+        given[:, 1] = float("nan")  # absent
+        assert torch.equal(
+            IntensityInferer(bright)(given, NETWORK), IntensityInferer(bright)(given[:, [0, 2]], NETWORK)
+        )
+
+    def test_no_second_sequence_or_an_absent_one_is_refused(self):
+        inferer, absent = IntensityInferer(bright=True, t1_weight=0.4), three([1.0], [1.0], [1])
+        absent[:, 1] = float("nan")
+        for given in (inputs([1.0], [1]), absent):
+            with pytest.raises(ValueError, match="0.4 needs T1 as the second sequence"):
+                inferer(given, NETWORK)
+
+    def test_weight_is_for_bright_lesions_only(self):
+        with pytest.raises(ValueError, match="set bright"):
+            IntensityInferer(bright=False, t1_weight=0.4)
+
+
 def test_network_is_not_asked_and_input_is_left_alone():
     def network(_: torch.Tensor) -> torch.Tensor:
         raise AssertionError("no network is needed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.data.datalists import check_splits, gather_cases, split_by_patient, split_sequence
+from shared.data.datalists import check_splits, gather_cases, split_by_patient
 from shared.data.errors import DataListError
 
 
@@ -44,41 +44,6 @@ def test_not_exactly_one_source_says_which_options_there_are(given):
         gather_cases(**given)
 
 
-def test_folder_gives_sorted_cases_with_their_labels_and_masks(tmp_path):
-    names = ["b/sub1_t1.nii.gz", "b/sub1_label.nii.gz", "b/sub1_brain_mask.nii.gz", "a.NII", "a_lesion.nii.gz", "c.txt"]
-    outputs = ["a_anomaly_map.nii.gz", "a_anomaly_mask.nii.gz", "a_pseudo_healthy.nii.gz", "._a.nii.gz"]
-    touch(*(tmp_path / name for name in names + outputs))
-    first, second = gather_cases(dataset_dir=str(tmp_path))
-    assert first == {
-        "case_id": "a",
-        "image": str(tmp_path / "a.NII"),
-        "sequence": "t1",
-        "label": str(tmp_path / "a_lesion.nii.gz"),
-    }
-    assert second["case_id"] == "b_sub1_t1"
-    assert second["brain_mask"] == str(tmp_path / "b" / "sub1_brain_mask.nii.gz")
-    assert second["label"] == str(tmp_path / "b" / "sub1_label.nii.gz")
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ([], "0 NIfTI files below"),
-        (["a_label.nii.gz"], "0 images below"),
-        (["a/b.nii.gz", "a_b.nii.gz"], "both called 'a_b'"),
-    ],
-)
-def test_folder_without_usable_images(tmp_path, files, message):
-    touch(*(tmp_path / name for name in files))
-    with pytest.raises(DataListError, match=message):
-        gather_cases(dataset_dir=str(tmp_path))
-
-
-def test_folder_that_does_not_exist(tmp_path):
-    with pytest.raises(DataListError, match="is not a folder"):
-        gather_cases(dataset_dir=str(tmp_path / "none"))
-
-
 def test_datalist_paths_start_at_the_list_file(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     absolute = tmp_path / "elsewhere" / "x.nii.gz"
@@ -98,6 +63,60 @@ def test_datalist_paths_start_at_the_list_file(tmp_path, monkeypatch):
     assert "image" not in three
     assert three["reason"] == "has no 't1' (it has t2, flair)"
     assert gather_cases(datalist=listed, sequence="flair")[2]["image"] == str(tmp_path / "lists" / "c.nii.gz")
+
+
+def test_companions_of_an_image_are_its_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (case,) = gather_cases(image="f.nii.gz", sequence="flair", companions={"t1": "in/t1.nii.gz", "t2": "/t2.nii"})
+    assert case == {
+        "case_id": "f",
+        "image": str(tmp_path / "f.nii.gz"),
+        "sequence": "flair",
+        "t1": str(tmp_path / "in" / "t1.nii.gz"),
+        "t2": "/t2.nii",
+    }
+
+
+@pytest.mark.parametrize("file", ["", None])
+def test_an_image_without_its_companion_says_which_option_is_missing(file):
+    with pytest.raises(DataListError, match="needs the t1 of the same brain.*pass --t1 FILE"):
+        gather_cases(image="f.nii.gz", sequence="flair", companions={"t1": file})
+
+
+def test_a_folder_has_no_companions(tmp_path):
+    touch(tmp_path / "f.nii.gz")
+    with pytest.raises(DataListError, match="needs its t1 and t2; .*tools/make_datalist.py folder.*--datalist"):
+        gather_cases(dataset_dir=str(tmp_path), sequence="flair", companions={"t1": "t1.nii.gz", "t2": ""})
+
+
+def test_companions_of_a_datalist_are_the_cases_own(tmp_path):
+    cases = [
+        {"case_id": "a", "flair": "f.nii.gz", "t1": "t1.nii.gz", "label": "l.nii.gz"},
+        {"case_id": "b", "flair": "f.nii.gz", "t2": "t2.nii.gz"},
+        {"case_id": "c", "image": "i.nii.gz"},
+        {"case_id": "d", "t2": "t2.nii.gz"},
+    ]
+    listed = write_list(tmp_path / "list.json", test=cases)
+    a, b, c, d = gather_cases(datalist=listed, sequence="flair", companions={"t1": "elsewhere.nii.gz"})
+    files = {key: str(tmp_path / f"{name}.nii.gz") for key, name in (("image", "f"), ("t1", "t1"), ("label", "l"))}
+    assert a == {"case_id": "a", "sequence": "flair", **files}
+    assert (b["reason"], b["missing"]) == ("has no 't1' (it has t2, flair)", "t1") and "t1" not in b
+    assert (c["reason"], c["missing"]) == ("has no 't1' (it has image)", "t1")
+    assert (d["reason"], d["missing"]) == ("has no 'flair' and no 't1' (it has t2)", "flair")
+
+
+@pytest.mark.parametrize("companions", [None, {}])
+def test_without_companions_nothing_changes(tmp_path, companions):
+    touch(tmp_path / "f.nii.gz")
+    listed = write_list(tmp_path / "list.json", test=[{"case_id": "a", "t1": "f.nii.gz", "t2": "t2.nii.gz"}])
+    for source in ({"image": "f.nii.gz"}, {"dataset_dir": str(tmp_path)}, {"datalist": listed}):
+        (case,) = gather_cases(**source, companions=companions)
+        assert set(case) == {"case_id", "image", "sequence"} and [case] == gather_cases(**source)
+
+
+def test_companions_are_named_after_sequences():
+    with pytest.raises(DataListError, match="companions are sequences .*, not dwi"):
+        gather_cases(image="f.nii.gz", companions={"dwi": "d.nii.gz", "t1": "t1.nii.gz"})
 
 
 @pytest.mark.parametrize(
@@ -145,17 +164,3 @@ def test_split_deals_out_patients_whatever_the_order():
 def test_split_refuses_fractions_that_are_no_shares(fractions):
     with pytest.raises(DataListError, match="three shares"):
         split_by_patient([{"case_id": "a"}], fractions)
-
-
-@pytest.mark.parametrize(
-    ("stem", "expected"),
-    [
-        ("sub1_T1w", ("sub1", "t1")),
-        ("sub1_t1gd", ("sub1", "t1ce")),
-        ("t1ce", ("", "t1ce")),
-        ("sub1_FLAIR", ("sub1", "flair")),
-        ("subt1", ("subt1", "pd")),
-    ],
-)
-def test_sequence_is_read_off_the_name(stem, expected):
-    assert split_sequence(stem, "pd") == expected

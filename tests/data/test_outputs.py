@@ -93,7 +93,7 @@ def run(
     def step(_: Engine, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
         number = [c["batch"]["case_id"] for c in cases].index(batch[0]["case_id"])
         inferer.history = [{"network_evaluations": 10 + number, "stop": f"after {number}"}]
-        return [cases[number]["output"]]
+        return [{"map_threshold": threshold, **cases[number]["output"]}]
 
     engine = Engine(step)
     handler.attach(engine)
@@ -134,6 +134,19 @@ def test_given_threshold_is_named_as_such(tmp_path: Path, weights: str, cases: l
     rows = run(tmp_path / "out", weights, cases, threshold=0.8).rows
     assert [row["threshold_source"] for row in rows] == ["given by --threshold"] * 2
     assert [row["threshold"] for row in rows] == [0.8] * 2
+
+
+def test_threshold_of_a_volume_is_named_and_its_score_stays_that_of_the_stored_one(
+    tmp_path: Path, weights: str, no_pictures: None
+):
+    """The percentile among healthy scans holds for the share above the stored threshold, whatever Otsu says."""
+    found, nothing = case("lesion", FOUND, box(8, 6, 2)), case("nothing", box(0, 0, 0), box(0, 0, 0))
+    found["output"]["anomaly_map"] *= 0.5  # 0.75 times the volume's threshold, 1.5 times the stored one
+    found["output"]["map_threshold"], nothing["output"]["map_threshold"] = 2 * THRESHOLD, float("inf")
+    first, second = run(tmp_path / "out", weights, [found, nothing]).rows
+    assert first["threshold"] == 2 * THRESHOLD and first["threshold_source"].startswith("Otsu of this volume")
+    assert first["score"] == pytest.approx(8 * 6 * 2 / BRAIN_VOXELS)
+    assert (second["score"], second["threshold"]) == (0, float("inf"))
 
 
 def test_stale_threshold_is_a_warning_of_every_case(

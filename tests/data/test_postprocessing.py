@@ -15,7 +15,7 @@ from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
 from nibabel.affines import apply_affine, from_matvec, voxel_sizes
 from nibabel.eulerangles import euler2mat
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, median_filter
 
 from shared.data.postprocessing import CaseNamed, NativeMapsd, ThresholdMapd
 from shared.data.transforms import BrainMaskd, BrainNormalized, Spacingd
@@ -67,6 +67,21 @@ def crop_and_native(axcodes: str) -> dict[str, Any]:
         "native_brain_mask": meta(brain, native, filename_or_obj="scan.nii.gz"),
         "intensity_scale": SCALE,
     }
+
+
+def on_its_own_grid() -> dict[str, Any]:
+    """Noise on the input's own grid, so that nothing is interpolated; outside the brain the map is higher."""
+    shape, affine = (24, 28, 20), np.diag([1.0, 1.0, 5.0, 1.0])
+    generator = torch.Generator().manual_seed(0)
+    brain = np.linalg.norm((np.moveaxis(np.indices(shape), 0, -1) - (12, 14, 10)) / (9, 11, 8), axis=-1) < 1
+    pred = torch.rand(2, *shape, generator=generator) * 3
+    pred[0] += torch.from_numpy(~brain) * 100
+    whole = np.ones(shape)
+    image = MetaTensor(
+        torch.stack([pred[1], torch.from_numpy(brain).float()]),
+        meta={"affine": torch.as_tensor(affine), "original_affine": affine},
+    )
+    return {"pred": pred, "image": image, "native_brain_mask": meta(whole, affine), "intensity_scale": SCALE}
 
 
 class TestNativeMapsd:
@@ -124,6 +139,50 @@ class TestNativeMapsd:
         rounded = 7**3 - 12 * 5 - 8  # edges and corners of the cube have fewer than 14 of 27 neighbours in it
         assert (filtered > 1).sum() == pytest.approx(rounded * 2**3, rel=0.04)
 
+    @pytest.mark.parametrize("radius", [(2, 2, 0), [0, 1, 2], (0, 0, 0)])
+    def test_median_filter_of_one_radius_per_axis(self, radius: tuple[int, int, int]):
+        data = on_its_own_grid()
+        size = tuple(2 * r + 1 for r in radius)
+        expected = median_filter(np.asarray(data["pred"][0]), size, mode="nearest")
+        found = NativeMapsd(median_radius=radius)(data)["anomaly_map"][0]
+        np.testing.assert_allclose(np.asarray(found), expected, atol=1e-5)
+
+    @pytest.mark.parametrize("exponent", [0.5, 1.0])
+    def test_map_is_divided_by_a_power_of_its_percentile(self, exponent: float):
+        data = on_its_own_grid()
+        brain = np.asarray(data["image"][-1]) > 0
+        raw = np.asarray(data["pred"][0])
+        plain, scaled = (NativeMapsd(percentile_scaling=e)(dict(data)) for e in (0.0, exponent))
+        expected = raw / np.percentile(raw[brain], 99.5) ** exponent
+        inside = np.asarray(data["native_brain_mask"][0]) > 0
+        np.testing.assert_allclose(np.asarray(scaled["anomaly_map"][0])[inside], expected[inside], rtol=1e-4)
+        np.testing.assert_allclose(np.asarray(plain["anomaly_map"][0])[inside], raw[inside], rtol=1e-4)
+        assert torch.equal(plain["pseudo_healthy"], scaled["pseudo_healthy"]), "the picture keeps its units"
+        if exponent == 1:
+            assert np.percentile(np.asarray(scaled["anomaly_map"][0])[brain], 99.5) == pytest.approx(1, rel=1e-4)
+
+    def test_exponent_1_makes_maps_alike_whatever_their_scale(self):
+        maps = []
+        for factor in (1.0, 7.0):
+            data = on_its_own_grid()
+            data["pred"][0] *= factor
+            maps.append(np.asarray(NativeMapsd(percentile_scaling=1.0)(data)["anomaly_map"]))
+        np.testing.assert_allclose(maps[0], maps[1], rtol=1e-4)
+
+    def test_scale_is_that_of_the_filtered_map(self):
+        data = on_its_own_grid()
+        data["pred"][0] = 1.0
+        data["pred"][0, ::4, ::4, ::4] = 50.0  # 1.6 % of the voxels, all of them alone
+        result = NativeMapsd(median_radius=1, percentile_scaling=1.0)(data)["anomaly_map"]
+        assert np.asarray(result)[np.asarray(data["native_brain_mask"]) > 0] == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("value", [0.0, -2.0])
+    def test_map_without_a_positive_percentile_stays(self, value: float):
+        data = on_its_own_grid()
+        data["pred"][0] = value
+        result = np.asarray(NativeMapsd(percentile_scaling=0.5)(data)["anomaly_map"])
+        assert result[np.asarray(data["native_brain_mask"]) > 0] == pytest.approx(value)
+
     def test_prediction_of_half_precision_that_needs_gradients(self):
         data = crop_and_native("RAS")
         data["pred"] = data["pred"].half().requires_grad_()
@@ -150,6 +209,34 @@ class TestThresholdMapd:
     def test_another_name_for_the_mask(self):
         result = ThresholdMapd(mask_key="mask")({"anomaly_map": MetaTensor(torch.full((1, 1, 1, 1), 2.0)), "pred": 5})
         assert result["pred"] == 5 and result["mask"].all()
+
+    def test_threshold_of_the_volume_is_stated(self):
+        result = ThresholdMapd(threshold=2)({"anomaly_map": MetaTensor(torch.ones(1, 2, 2, 2))})
+        assert result["map_threshold"] == 2.0 and isinstance(result["map_threshold"], float)
+
+    @pytest.mark.parametrize(("stored", "expected"), [(0.1, 2.0), (3.0, 3.0)])
+    def test_otsu_of_this_very_volume_but_not_below_the_stored_threshold(self, stored: float, expected: float):
+        # Uniform on (0, 4) in the brain: Otsu cuts at 2. Outside the brain is more, which does not count.
+        brain = torch.zeros(1, 20, 20, 20)
+        brain[:, 2:-2] = 1
+        values = torch.where(brain > 0, torch.linspace(0, 4, 8000).reshape(brain.shape), 90.0)
+        values[brain > 0] = torch.linspace(0, 4, int(brain.sum()))
+        data = {"anomaly_map": MetaTensor(values), "native_brain_mask": MetaTensor(brain)}
+        result = ThresholdMapd(threshold=stored, rule="otsu")(data)
+        assert result["map_threshold"] == pytest.approx(expected, abs=0.02)
+        np.testing.assert_allclose(result["anomaly_map"] * result["map_threshold"], values, rtol=1e-5)
+        assert torch.equal(result["pred"] > 0, result["anomaly_map"] > 1)
+        assert (result["pred"][brain > 0] > 0).float().mean() == pytest.approx(1 - expected / 4, abs=0.01)
+
+    def test_otsu_of_a_map_in_which_nothing_stands_out(self):
+        data = {"anomaly_map": MetaTensor(torch.zeros(1, 4, 4, 4)), "native_brain_mask": torch.ones(1, 4, 4, 4)}
+        result = ThresholdMapd(threshold=0.5, rule="otsu")(data)
+        assert result["map_threshold"] == float("inf")
+        assert not result["pred"].any() and not result["anomaly_map"].any()
+
+    def test_rule_must_be_known(self):
+        with pytest.raises(ValueError, match="'stored' or 'otsu', got 'Otsu'"):
+            ThresholdMapd(rule="Otsu")
 
     @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
     def test_threshold_must_be_above_zero(self, threshold: float):

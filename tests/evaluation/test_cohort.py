@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from ignite.engine import Engine
 from monai.data import MetaTensor
+from monai.transforms import Orientation
 
-from shared.evaluation.cohort import CohortMetrics, case_metrics, summarise, write_table
+from shared.evaluation.cohort import CohortMetrics, case_metrics, summarise, summarise_heights, write_table
 
 SPACING = (1.0, 1.0, 2.0)
 AFFINE = np.diag([-1.0, 1.0, 2.0, 1.0])
@@ -127,11 +128,11 @@ def batch_and_output(
     return batch, {"pred": meta(found), "anomaly_map": meta(2.0 * found)}
 
 
-def run(folder: Path, cases: list[tuple[dict[str, Any], dict[str, Any]]]) -> CohortMetrics:
+def run(folder: Path, cases: list[tuple[dict[str, Any], dict[str, Any]]], **options: bool) -> CohortMetrics:
     """The handler on an engine that finishes these cases, one per batch."""
     outputs = {batch["case_id"]: output for batch, output in cases}
     engine = Engine(lambda _, batch: [outputs[batch[0]["case_id"]]])
-    handler = CohortMetrics(str(folder))
+    handler = CohortMetrics(str(folder), **options)
     handler.attach(engine)
     engine.run([[batch] for batch, _ in cases])
     return handler
@@ -140,6 +141,77 @@ def run(folder: Path, cases: list[tuple[dict[str, Any], dict[str, Any]]]) -> Coh
 def read(path: Path) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+class TestSummariseHeights:
+    def test_rates_are_pooled_and_cases_counted(self):
+        counts = np.zeros((3, 2, 10), int)
+        counts[0, :, 0], counts[1, :, 0] = (10, 100), (90, 900)  # 0.1 each: no spread
+        counts[:, :, 1] = (0, 100), (30, 300), (100, 100)  # 130 of 500
+        counts[2, :, 9] = 7, 70
+        table = summarise_heights(counts)
+        assert [r["tenth"] for r in table] == list(range(1, 11))
+        assert [r["cases"] for r in table] == [2, 3, 0, 0, 0, 0, 0, 0, 0, 1]
+        lowest, second, top = table[0], table[1], table[9]
+        assert (lowest["estimate"], lowest["low"], lowest["high"]) == pytest.approx((0.1, 0.1, 0.1))
+        assert second["estimate"] == pytest.approx(0.26), "not the mean of the rates, 0.37"
+        assert (second["low"], second["high"]) == pytest.approx((0, 1)), "the same case three times, 1 in 27"
+        assert top["estimate"] == pytest.approx(0.1) and isnan(top["low"]) and isnan(top["high"])
+        assert all(isnan(table[2][name]) for name in ("estimate", "low", "high"))
+
+    def test_interval_agrees_with_normal_theory(self):
+        generator = np.random.default_rng(0)
+        counted = np.full(200, 1000)
+        marked = generator.binomial(counted, generator.uniform(0.0, 0.2, 200))
+        counts = np.zeros((200, 2, 10), int)
+        counts[:, :, 4] = np.stack([marked, counted], axis=1)
+        entry = summarise_heights(counts)[4]
+        half_width = 1.96 * (marked / counted).std() / np.sqrt(200)  # equal sizes: the mean of the rates
+        assert entry["estimate"] == pytest.approx((marked / counted).mean())
+        assert entry["high"] - entry["estimate"] == pytest.approx(half_width, rel=0.1)
+        assert entry["estimate"] - entry["low"] == pytest.approx(half_width, rel=0.1)
+
+
+def turned(case: tuple[dict[str, Any], dict[str, Any]], axcodes: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same case with its voxel axes in another order and direction."""
+    turn = Orientation(axcodes=axcodes, labels=None)
+    return tuple({k: turn(v) if isinstance(v, MetaTensor) else v for k, v in part.items()} for part in case)
+
+
+class TestBySlice:
+    NAMES = ("dice_lesion_slices", "false_positive_rate_free_slices")
+
+    def cases(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """One patient, found, with the lowest tenth of the brain marked too; one healthy scan with that tenth alone."""
+        brain, lesion = ball(BRAIN_MM), ball(BALL_MM)
+        low = brain.copy()
+        low[:, :, np.flatnonzero(brain.any(axis=(0, 1)))[0] + 3 :] = False  # 3 of 30 slices of 2 mm
+        return [
+            batch_and_output("a", lesion | low, lesion, "tumour"),
+            batch_and_output("b", low, None, "healthy"),
+        ]
+
+    @pytest.mark.parametrize("axcodes", ["LAS", "LPI", "SRA", "PIR"])
+    def test_columns_and_heights_in_any_orientation(self, tmp_path: Path, axcodes: str):
+        brain, lesion = ball(BRAIN_MM), ball(BALL_MM)
+        assert brain.any(axis=(0, 1)).sum() == 30
+        run(tmp_path, [turned(case, axcodes) for case in self.cases()], by_slice=True)
+        patient, healthy = read(tmp_path / "metrics.csv")
+        assert float(patient["dice_lesion_slices"]) == 1 and isnan(float(healthy["dice_lesion_slices"]))
+        low = brain[:, :, :4].sum()
+        free = brain[:, :, ~lesion.any(axis=(0, 1))].sum()
+        assert float(patient["false_positive_rate_free_slices"]) == pytest.approx(low / free)
+        assert float(healthy["false_positive_rate_free_slices"]) == pytest.approx(low / brain.sum())
+        heights = read(tmp_path / "false_positives_by_height.csv")
+        assert [float(r["estimate"]) for r in heights] == [1, *[0] * 9], "the lowest tenth, wherever it is stored"
+        assert [int(r["cases"]) for r in heights] == [2, 2, 2, 1, 1, 1, 1, 2, 2, 2], "12 mm lie in 4 tenths"
+        summary = by_name(read(tmp_path / "metrics_summary.csv"))
+        assert set(self.NAMES) <= {metric for _, metric in summary}
+
+    def test_only_where_it_is_asked_for(self, tmp_path: Path):
+        run(tmp_path, self.cases())
+        assert not set(self.NAMES) & set(read(tmp_path / "metrics.csv")[0])
+        assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv", "metrics_summary.csv"}
 
 
 class TestCohortMetrics:
@@ -188,3 +260,13 @@ def test_write_table_replaces_and_leaves_nothing_behind(tmp_path: Path):
     write_table(tmp_path / "t.csv", [{"a": 2, "b": "x, y"}])
     assert read(tmp_path / "t.csv") == [{"a": "2", "b": "x, y"}]
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_dice_of_lesion_slices_is_pooled_over_slices_not_over_cases():
+    rows = [
+        {"case_id": "a", "group": "all", "score": 0.0, "lesion_slices": 9, "dice_lesion_slices": 0.8},
+        {"case_id": "b", "group": "all", "score": 0.0, "lesion_slices": 1, "dice_lesion_slices": 0.2},
+        {"case_id": "c", "group": "all", "score": 0.0, "lesion_slices": 0, "dice_lesion_slices": float("nan")},
+    ]
+    found = next(row for row in summarise(rows) if row["metric"] == "dice_lesion_slices")
+    assert found["estimate"] == pytest.approx((9 * 0.8 + 0.2) / 10) and found["cases"] == 2

@@ -12,7 +12,8 @@ from monai.data import MetaTensor
 
 from shared.masking.high_pass import high_pass
 from shared.masking.residual_unet import AvgPoolResidualUNet
-from shared.methods.itermask3d import AutocastInferer, IterativeMaskInferer, hide, prepare_batch
+from shared.methods.autocast import AutocastInferer
+from shared.methods.itermask3d import IterativeMaskInferer, hide, prepare_batch
 
 SIZE = 16
 

@@ -1,0 +1,74 @@
+"""Components of a mask: what is small beside the largest one is noise, and what one encloses belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from scipy import ndimage
+
+from ..data.orientation import superior_axis
+
+
+def large_components(mask: np.ndarray, min_share: float) -> np.ndarray:
+    """Keep the 26-connected components of at least ``min_share`` of the largest one's voxels.
+
+    Args:
+        mask: ``X Y Z``, above 0 is anomalous.
+        min_share: in [0, 1]; 0 keeps all.
+
+    Returns:
+        ``X Y Z`` bool.
+    """
+    components, _ = ndimage.label(np.asarray(mask) > 0, structure=np.ones((3, 3, 3)))
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0  # the background
+    return ((sizes > 0) & (sizes >= min_share * sizes.max()))[components]
+
+
+def fill_holes_in_plane(mask: np.ndarray, axis: int) -> np.ndarray:
+    """Fill what the mask encloses within a slice across ``axis``; a hole is 4-connected.
+
+    Args:
+        mask: ``X Y Z``, above 0 is anomalous.
+        axis: the one that the slices are stacked along.
+
+    Returns:
+        ``X Y Z`` bool.
+    """
+    neighbours = ndimage.generate_binary_structure(3, 1)
+    np.moveaxis(neighbours, axis, 0)[[0, 2]] = False  # the slices before and after
+    return ndimage.binary_fill_holes(np.asarray(mask) > 0, structure=neighbours)
+
+
+class LargeComponentsd(MapTransform):
+    """Keep the components of at least a share of the largest one, then fill their holes in plane.
+
+    Args:
+        keys: masks, MetaTensor ``1 X Y Z`` in any orientation; replaced by uint8.
+        min_share: of the voxels of the largest 26-connected 3D component, in [0, 1]; 0 keeps all.
+        fill_holes: fill what the mask encloses in a slice across the superior axis of the affine.
+
+    Raises:
+        ValueError: ``min_share`` is outside [0, 1].
+    """
+
+    def __init__(self, keys: KeysCollection = "pred", min_share: float = 0.2, fill_holes: bool = True) -> None:
+        super().__init__(keys)
+        if not 0 <= min_share <= 1:
+            raise ValueError(f"min_share is a share between 0 and 1 (0.2 for 20 %), got {min_share}")
+        self.min_share, self.fill_holes = min_share, fill_holes
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            kept = large_components(np.asarray(d[key][0]), self.min_share)
+            if self.fill_holes:
+                kept = fill_holes_in_plane(kept, superior_axis(d[key].affine)[0])
+            d[key] = MetaTensor(torch.from_numpy(kept[None].astype(np.uint8)), meta=dict(d[key].meta))
+        return d

@@ -1,0 +1,36 @@
+"""Thresholds of a single volume that need no labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.filters import threshold_otsu
+
+
+def otsu_in_brain(anomaly_map: np.ndarray, brain_mask: np.ndarray) -> float:
+    """Otsu's threshold (IEEE TSMC 9(1), 1979) of the positive map values in the brain.
+
+    Values that are not positive are left out: they are most of the brain, and would make one class of their own.
+
+    Args:
+        anomaly_map: ``*S``, finite, in any unit.
+        brain_mask: ``*S``, above 0 is brain.
+
+    Returns:
+        The threshold, in the unit of the map; infinite with fewer than two distinct positive values, where nothing
+        stands out.
+    """
+    values = np.asarray(anomaly_map, dtype=np.float64)[np.asarray(brain_mask) > 0]
+    values = values[values > 0]
+    if values.size == 0 or values.min() == values.max():
+        return float("inf")
+    return float(threshold_otsu(values))
+
+
+def gated_otsu(anomaly_map: np.ndarray, brain_mask: np.ndarray, stored: float) -> float:
+    """Otsu's threshold of this volume, but never below the stored one: Otsu finds two classes in healthy brains too.
+
+    Args:
+        anomaly_map, brain_mask: as in `otsu_in_brain`.
+        stored: quantile of the map on lesion-free tissue, in the unit of the map.
+    """
+    return max(stored, otsu_in_brain(anomaly_map, brain_mask))

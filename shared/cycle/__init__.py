@@ -1,0 +1,1 @@
+"""Translation between sequences: the cycles of MMCCD."""

@@ -1,0 +1,143 @@
+"""What a volume shows, checked: usable values, an extracted brain of plausible size, and files on one grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .axial_stack import MAX_SLICE_CM2, MIN_SLICE_CM2, is_short, largest_slice
+from .errors import InputError
+from .volume import Volume
+from .whole_head import MAX_BRAIN_LITRES, why_not_a_brain
+
+MIN_BRAIN_LITRES = 0.1
+WHOLE_BRAIN_LITRES = 0.6  # below it, a part of a brain or that of an infant
+_MASKS = ("brain_mask", "label")
+
+
+def check_values(image: Volume, brain: np.ndarray) -> None:
+    """Refuse what cannot be normalised: empty, constant, or without positive intensities.
+
+    Args:
+        image: ``X Y Z``.
+        brain: ``X Y Z`` bool; all of it, or where there is brain.
+
+    Raises:
+        InputError: such values.
+    """
+    values = image.data[brain]
+    where = "everywhere" if brain.all() else "in the brain"
+    if not values.any():
+        raise InputError(image.file, image.key, f"is 0 {where}", "Pass the original scan")
+    low, high = np.percentile(values, [1, 99]) if not brain.all() else (values.min(), values.max())
+    if low == high:
+        remedy = "Pass the scan itself, not a mask or a constant volume"
+        raise InputError(image.file, image.key, f"is constant {where} ({low:g})", remedy)
+    if not brain.all() and np.percentile(values, 90) <= 0:
+        remedy = "Add a constant so that tissue is positive, and keep 0 outside the brain"
+        raise InputError(image.file, image.key, "is negative in over 90 % of the brain", remedy)
+
+
+def check_extracted(image: Volume, slices: bool = False) -> list[str]:
+    """Refuse a whole head; say so where that cannot always be told, in ``slices`` that are few.
+
+    Raises:
+        InputError: not a brain-extracted scan.
+    """
+    why = why_not_a_brain(image, slices)
+    few = slices and is_short(image)
+    if why:
+        out = image.file.removesuffix(".gz").removesuffix(".nii") + "_brain.nii.gz"
+        commands = f"hd-bet -i {image.file} -o {out}, or mri_synthstrip -i {image.file} -o {out}"
+        how = "in the whole volume these slices are from, with HD-BET or SynthStrip" if few else f"({commands})"
+        remedy = f"Extract the brain first {how}, or pass a brain mask in the datalist"
+        raise InputError(image.file, image.key, f"is not a brain-extracted scan: {why}", remedy)
+    return ["so few slices do not always show whether the brain was extracted: make sure that it was"] * few
+
+
+def check_mask(mask: Volume, image: Volume, slices: bool = False) -> tuple[np.ndarray, list[str]]:
+    """Check a brain mask against its image.
+
+    Returns:
+        the brain, ``X Y Z`` bool, and notes.
+
+    Raises:
+        InputError: on another grid, empty, or larger than a brain.
+    """
+    check_same_grid(mask, image)
+    brain = mask.data > 0
+    if not brain.any():
+        raise InputError(mask.file, mask.key, "is empty: no voxel above 0", "Make it again, for example with HD-BET")
+    litres, area = brain.sum() * mask.voxel_litres, largest_slice(mask, brain)[1]
+    problem = f"covers {litres:.1f} l, more than a brain (0.8 to 2.1 l)" if litres > MAX_BRAIN_LITRES else ""
+    if slices and area > MAX_SLICE_CM2:
+        problem = f"covers {area:.0f} cm2 of a slice, more than a brain (up to 230 cm2)"
+    if problem:
+        raise InputError(mask.file, mask.key, problem, "Make it again, for example with HD-BET or SynthStrip")
+    outside = float(np.mean(image.data[brain] == 0))
+    return brain, [f"{100 * outside:.0f} % of the brain mask is 0 in the image"] if outside > 0.2 else []
+
+
+def check_same_grid(other: Volume, image: Volume) -> None:
+    """Check that two files of a case have one shape, and corners within a tenth of a voxel of each other.
+
+    Raises:
+        InputError: they do not.
+    """
+    how = "nearest neighbour" if other.key in _MASKS else "linear interpolation"
+    remedy = f"Resample it to the grid of {image.file} ({how})"
+    if other.data.shape != image.data.shape:
+        problem = f"has shape {other.data.shape}, but {image.file} has {image.data.shape}"
+        raise InputError(other.file, other.key, problem, remedy)
+    ends = [n if n > 1 else 0 for n in image.data.shape]  # the thickness of a single slice is often made up
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * (*ends, 1)
+    shift = np.linalg.norm(((other.affine - image.affine) @ corners.T)[:3], axis=0).max()
+    if shift > 0.1 * min(image.spacing):
+        problem = f"its affine differs from that of {image.file} by up to {shift:.3g} mm"
+        raise InputError(other.file, other.key, problem, remedy)
+
+
+def check_brain(image: Volume, brain: np.ndarray, slices: bool = False) -> list[str]:
+    """Check the amount of brain, in few ``slices`` its area in the largest, and note unusual values.
+
+    Raises:
+        InputError: too little for a brain.
+    """
+    notes = []
+    if slices and is_short(image):
+        area = largest_slice(image, brain)[1]
+        if area < MIN_SLICE_CM2:
+            problem = f"holds {area:.2g} cm2 of brain in its largest slice, too little for one"
+            raise InputError(image.file, image.key, problem, "Pass slices of the cerebrum, or mend its voxel sizes")
+    else:
+        litres = np.count_nonzero(brain) * image.voxel_litres
+        if litres < MIN_BRAIN_LITRES:
+            problem = f"holds {1000 * litres:.2g} ml of brain, too little for one"
+            raise InputError(image.file, image.key, problem, "Pass the whole brain, or mend its voxel sizes")
+        if litres < WHOLE_BRAIN_LITRES:
+            notes.append(f"only {litres:.2f} l of brain: a part of one, or an infant's")
+    return notes + _standardised(image, brain)
+
+
+def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list[str]:
+    """Check a further sequence of the same brain; its notes start with its key.
+
+    Args:
+        companion: ``X Y Z``.
+        image: of the case, ``X Y Z``.
+        brain: of the image, ``X Y Z`` bool.
+
+    Raises:
+        InputError: on another grid, or values in the brain that cannot be normalised.
+    """
+    check_same_grid(companion, image)
+    check_values(companion, brain)
+    notes, absent = companion.warnings + _standardised(companion, brain), float(np.mean(companion.data[brain] == 0))
+    if absent > 0.2:
+        notes.append(f"{100 * absent:.0f} % of the brain is 0 in it")
+    return [f"{companion.key}: {note}" for note in notes]
+
+
+def _standardised(image: Volume, brain: np.ndarray) -> list[str]:
+    negative = float(np.mean(image.data[brain] < 0))
+    problem = f"{100 * negative:.0f} % of the brain is negative: standardised? Pass the original scan"
+    return [problem] if negative > 0.2 else []

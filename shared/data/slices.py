@@ -1,0 +1,127 @@
+"""Transforms of the methods that work on axial slices of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+from torch.nn import functional
+
+from .transforms import Spacingd
+
+
+class SliceSpacingd(MapTransform):
+    """Resample to square pixels and a slice step of at least so many mm; thicker slices stay where they are.
+
+    Args:
+        keys: volumes ``1 X Y Z`` in RAS orientation; Z is the slice axis.
+        pixel_mm: size of a pixel.
+        min_step_mm: smallest distance of slices.
+        mode: "bilinear" for images, "nearest" for masks, one per key.
+    """
+
+    def __init__(self, keys: KeysCollection, pixel_mm: float, min_step_mm: float, mode: Sequence[str] | str) -> None:
+        super().__init__(keys)
+        self.pixel_mm, self.min_step_mm = pixel_mm, min_step_mm
+        self.mode = [mode] * len(self.keys) if isinstance(mode, str) else list(mode)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key, mode in self.key_iterator(d, self.mode):
+            step = max(self.min_step_mm, float(d[key].pixdim[2])) if d[key].shape[-1] > 1 else float(d[key].pixdim[2])
+            d = Spacingd(key, pixdim=(self.pixel_mm, self.pixel_mm, step), mode=mode)(d)
+        return d
+
+
+class LesionFreed(MapTransform):
+    """Make the mask of lesion-free tissue: the brain without the label and a margin around it, in plane.
+
+    Args:
+        keys: labels, ``1 X Y Z``, above 0 is lesion; a case without one has no lesion.
+        margin: in pixels.
+        mask_key: brain mask ``1 X Y Z``.
+        name: of the result, ``1 X Y Z`` float 0/1.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, margin: int, mask_key: str = "brain_mask", name: str = "lesion_free"
+    ) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.margin, self.mask_key, self.name = margin, mask_key, name
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        d[self.name] = d[self.mask_key].clone()
+        width = 2 * self.margin + 1
+        for key in self.key_iterator(d):
+            grown = functional.max_pool3d((d[key][None] > 0).float(), (width, width, 1), 1, (self.margin,) * 2 + (0,))
+            d[self.name] = d[self.name] * (1 - grown[0])
+        return d
+
+
+class SlicesAsChannelsd(MapTransform):
+    """``1 X Y Z`` to a plain tensor ``Z X Y``, so that two-dimensional transforms treat all slices of a case alike."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = torch.as_tensor(np.asarray(d[key][0])).float().permute(2, 0, 1).contiguous()
+        return d
+
+
+def median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rescale an image of ``6 x / p90 - 3`` to ``3 x / median - 3``; a lesion moves the median less than the p90.
+
+    Args:
+        image: any shape, one sequence of one subject, background -3.
+        brain_mask: the same shape, 0/1; the median is taken there.
+
+    Returns:
+        the image in the new units, where the brain's median is 0 and the background -3, and the size of one new unit
+        in old ones (a scalar tensor).
+    """
+    unit = (image[brain_mask > 0].median() + 3) / 3
+    return (image + 3) / unit - 3, unit
+
+
+class MedianUnitsd(MapTransform):
+    """Rescale by :func:`median_units`; keys are images ``Z X Y``, ``mask_key`` their brain mask."""
+
+    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
+        super().__init__(keys)
+        self.mask_key = mask_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = median_units(d[key], d[self.mask_key])[0]
+        return d
+
+
+class RandSlicesd(Randomizable, MapTransform):
+    """Draw slices of a case, all with enough brain alike: a list of ``{"image", "brain_mask", "lesion_free"}``.
+
+    Args:
+        keys: sequences ``Z X Y``, stacked to ``image`` ``S X Y`` in this order; masks become ``1 X Y``.
+        count: of slices; drawn without replacement while they last.
+        min_share: of the largest slice's brain that a slice must hold.
+    """
+
+    def __init__(self, keys: KeysCollection, count: int, min_share: float = 0.1) -> None:
+        MapTransform.__init__(self, keys)
+        self.count, self.min_share = count, min_share
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[str, torch.Tensor]]:  # type: ignore[override]
+        d = dict(data)
+        area = d["brain_mask"].sum(dim=(1, 2))
+        usable = (area >= max(float(self.min_share * area.max()), 1)).nonzero()[:, 0].tolist()
+        chosen: list[int] = []
+        while len(chosen) < self.count:
+            chosen += self.R.permutation(usable).tolist()
+        stacked = torch.stack([d[key] for key in self.keys], dim=1)  # Z S X Y
+        masks = {key: d[key][:, None] for key in ("brain_mask", "lesion_free")}
+        return [{"image": stacked[z], **{k: v[z] for k, v in masks.items()}} for z in chosen[: self.count]]

@@ -1,0 +1,25 @@
+"""How every method calls its network: in bfloat16 where that is faster, with float32 around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+
+
+class AutocastInferer(Inferer):
+    """Run the network in bfloat16 and return float32.
+
+    Args:
+        enabled: False computes in float32.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        super().__init__()
+        self.enabled = enabled
+
+    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """``B C *S`` and further arguments of the network to what it returns."""
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
+            return network(inputs, *args, **kwargs).float()

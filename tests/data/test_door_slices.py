@@ -1,0 +1,233 @@
+"""The door of a method that works on axial slices: few slices, one, 2D images; which way they lie; heads among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, head, radius, save
+
+from shared.data.axial_stack import is_short, largest_slice
+from shared.data.door import Door, check_case
+from shared.data.errors import InputError
+from shared.data.nifti_check import read_volume
+from shared.data.volume import Volume
+from shared.data.whole_head import skull_fraction, why_not_a_brain
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+MID = 32
+SLICE = BRAIN[:, :, [MID]]
+MASK = (BRAIN != 0).astype(np.uint8)
+FEW = "so few slices do not always show whether the brain was extracted"
+
+
+def notes_of(path: Path, **more: Path) -> list[str]:
+    """Warnings of a good case, without the one that any short stack without a mask gets."""
+    notes = check_case(case_of(path, **more), slices=True)[1]
+    assert ("brain_mask" in more) != any(FEW in note for note in notes)
+    return [note for note in notes if FEW not in note]
+
+
+def spaced(step_mm: float, pixel_mm: float = SPACING) -> np.ndarray:
+    return np.diag([pixel_mm, pixel_mm, step_mm, 1])
+
+
+def without_pixdim_3(path: Path) -> Path:
+    """A 2D file without affine that states no thickness, as some writers leave it."""
+    raw = bytearray(save(path, BRAIN[:, :, MID], None).read_bytes())
+    header = nib.Nifti1Header(bytes(raw[:348]), check=False)
+    header["pixdim"][1:4] = (SPACING, SPACING, 0)
+    header["qform_code"] = header["sform_code"] = 0
+    path.write_bytes(header.binaryblock + bytes(raw[348:]))
+    return path
+
+
+@pytest.mark.parametrize("stack", [SLICE, BRAIN[:, :, MID : MID + 3], BRAIN[:, :, MID - 11 : MID + 12]])
+def test_few_slices_are_welcome_only_to_methods_on_slices(tmp_path, stack):
+    path = save(tmp_path / "x.nii.gz", stack)
+    assert not notes_of(path)
+    if stack.shape[2] < 8:
+        with pytest.raises(InputError, match="2D image.*3D volume|too small for a brain"):
+            check_case(case_of(path))
+
+
+def test_a_2d_image_becomes_one_slice(tmp_path):
+    volume = read_volume(str(save(tmp_path / "x.nii.gz", BRAIN[:, :, MID])), "t1", slices=True)
+    assert np.array_equal(volume.data, SLICE) and np.allclose(volume.affine, AFFINE)
+    assert notes_of(tmp_path / "x.nii.gz") == ["2D image (shape (64, 64)) taken as one axial slice"]
+    with pytest.raises(InputError, match=r"is a 2D image \(shape \(64, 64\)\)"):
+        read_volume(str(tmp_path / "x.nii.gz"), "t1")
+
+
+def test_a_2d_image_need_not_state_its_thickness(tmp_path):
+    volume = read_volume(str(without_pixdim_3(tmp_path / "x.nii")), "t1", slices=True)
+    assert volume.spacing == (SPACING, SPACING, 1.0) == nib.load(tmp_path / "x.nii").header.get_zooms() + (1.0,)
+    assert "orientation unknown" in volume.warnings[1]
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "PSR", "SAL"])
+def test_the_slice_axis_is_found_in_every_orientation(tmp_path, codes):
+    image = nib.Nifti1Image(BRAIN[:, :, MID : MID + 2], AFFINE)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(AFFINE), nib.orientations.axcodes2ornt(codes))
+    image = image.as_reoriented(turn)
+    assert image.shape[codes.translate(str.maketrans("I", "S")).index("S")] == 2
+    nib.save(image, tmp_path / "x.nii.gz")
+    assert not notes_of(tmp_path / "x.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (BRAIN[[MID]], r"holds 1 sagittal slices \(1 x 64 x 64 voxels, .*Slices must be axial"),
+        (BRAIN[:, MID - 2 : MID + 2], "holds 4 coronal slices.*Slices must be axial"),
+        (BRAIN[:7, :7], "too small for a brain: 7 x 7 x 64 voxels"),
+    ],
+)
+def test_what_is_thin_in_plane_is_refused(tmp_path, data, message):
+    with pytest.raises(InputError, match=message):
+        check_case(case_of(save(tmp_path / "x.nii.gz", data)), slices=True)
+
+
+def test_a_2d_image_whose_header_says_sagittal_is_refused(tmp_path):
+    sagittal = AFFINE[:, [1, 2, 0, 3]]
+    with pytest.raises(InputError, match="holds 1 sagittal slices.*mend the orientation"):
+        check_case(case_of(save(tmp_path / "x.nii.gz", BRAIN[MID], sagittal)), slices=True)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "pixels_in_metres": (lambda p: save(p, SLICE, np.diag([0.0025] * 3 + [1])), "too small for a brain"),
+    "vertex": (lambda p: save(p, SLICE * (radius((20, 20, 20))[:, :, [MID]] < 1)), "13 cm2 of brain.*too little"),
+    "all_zero": (lambda p: save(p, SLICE * 0), "is 0 everywhere"),
+    "constant_brain": (lambda p: save(p, (SLICE != 0).astype(np.uint8)), "constant in the brain"),
+    "background": (lambda p: save(p, SLICE - 5), "background is -5, not 0"),
+    "no_background": (lambda p: save(p, SLICE + np.indices(SLICE.shape)[0]), "no zero background"),
+    "cut_within_the_brain": (lambda p: save(p, SLICE[20:44, 18:46]), "no zero background"),
+    "whole_head": (lambda p: save(p, head()[:, :, [40]]), "largest slice shows skull.*whole volume.*HD-BET.*mask"),
+    "slab_of_a_head": (lambda p: save(p, head()[:, :, 38:50]), "shows skull"),
+    "large_head": (lambda p: save(p, head()[:, :, [40]], spaced(5, 3)), r"2\d\d cm2 of a slice are non-zero"),
+    "two_volumes": (lambda p: save(p, np.stack([SLICE] * 2, -1)), "holds 2 volumes"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_of_few_slices_is_named_with_a_remedy(tmp_path, fault):
+    make, message = FAULTS[fault]
+    with pytest.raises(InputError, match=message) as caught:
+        check_case(case_of(make(tmp_path / "x.nii.gz")), slices=True)
+    assert caught.value.remedy and caught.value.key == "t1"
+
+
+def test_a_tightly_cropped_slice_is_no_head(tmp_path):
+    inside = np.argwhere(SLICE[..., 0])
+    (a, b), (c, d) = inside.min(0), inside.max(0) + 1
+    cropped = SLICE[a:c, b:d]
+    assert (cropped != 0).mean() > 0.7
+    assert not notes_of(save(tmp_path / "x.nii.gz", cropped))
+
+
+def test_stacks_of_60_mm_are_measured_in_litres(tmp_path):
+    stack = BRAIN[:, :, MID - 11 : MID + 13]  # 24 x 2.5 mm
+    assert is_short(Volume("x", "t1", stack[:, :, 1:], AFFINE)) and not is_short(Volume("x", "t1", stack, AFFINE))
+    notes = check_case(case_of(save(tmp_path / "x.nii.gz", stack * (radius((40, 50, 99))[:, :, 21:45] < 1))), True)[1]
+    (note,) = notes
+    assert "only 0.3" in note
+    with pytest.raises(InputError, match="ml of brain, too little"):
+        check_case(case_of(save(tmp_path / "y.nii.gz", stack * (radius((20, 25, 99))[:, :, 21:45] < 1))), True)
+
+
+def test_the_largest_slice_is_measured_in_plane():
+    brain = np.zeros((10, 5, 20), bool)  # superior axis first, slices of 5 x 20 pixels
+    brain[3], brain[7, :2] = True, True
+    affine = np.array([[0, 2, 0, 0], [0, 0, 3, 0], [7, 0, 0, 0], [0, 0, 0, 1]])
+    volume, area = largest_slice(Volume("x", "t1", np.arange(1000.0).reshape(10, 5, 20), affine), brain)
+    assert volume.data.shape == (1, 5, 20) and volume.data[0, 0, 0] == 300
+    assert area == pytest.approx(100 * 6 / 100)
+
+
+@pytest.mark.parametrize(
+    ("affine", "note"),
+    [
+        (spaced(5), None),
+        (spaced(8), None),
+        (spaced(10), "slices 10 mm apart"),
+        (spaced(5, 0.2), "pixels of 0.2 x 0.2 mm are outside the range"),
+        (np.diag([2.5, 4.5, 2.5, 1]), "thick slices (2.5 x 4.5 mm)"),
+    ],
+)
+def test_only_the_spacing_in_plane_counts(tmp_path, affine, note):
+    stack = BRAIN[:, :, MID - 1 : MID + 2]
+    if affine[0, 0] < 1:
+        stack = np.kron(stack, np.ones((8, 8, 1), np.float32))
+    save(tmp_path / "x.nii", stack, affine)
+    door = Door([case_of(tmp_path / "x.nii")], slices=True)
+    warnings = [w for w in door.cases[0]["warnings"] if FEW not in w]
+    assert [note in w for w in warnings] == [True] if note else warnings == []
+
+
+def test_a_whole_volume_of_thick_slices_passes_without_a_word(tmp_path):
+    save(tmp_path / "x.nii", BRAIN[:, :, ::2], AFFINE @ np.diag([1, 1, 2, 1]))
+    assert Door([case_of(tmp_path / "x.nii")], slices=True).cases[0]["warnings"] == []
+    assert "thick slices" in Door([case_of(tmp_path / "x.nii")]).cases[0]["warnings"][0]
+
+
+def test_mask_of_slices_makes_a_head_usable(tmp_path):
+    path = save(tmp_path / "x.nii.gz", head()[:, :, [40]] + 20)
+    inside = np.pad(MASK, 8)[:, :, [40]]
+    assert not notes_of(path, brain_mask=save(tmp_path / "m.nii.gz", inside))
+    for name, mask, message in (
+        ("n.nii.gz", inside | 1, r"covers 4\d\d cm2 of a slice, more than a brain"),
+        ("o.nii.gz", inside * 0, "is empty"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_case(case_of(path, brain_mask=save(tmp_path / name, mask)), slices=True)
+
+
+def test_label_of_a_slice_may_be_2d_and_of_another_thickness_but_not_elsewhere(tmp_path):
+    path = save(tmp_path / "x.nii.gz", SLICE)
+    thicker = AFFINE @ np.diag([1, 1, 2, 1])
+    assert not notes_of(path, label=save(tmp_path / "l.nii.gz", MASK[:, :, MID], thicker))
+    lifted = AFFINE.copy()
+    lifted[2, 3] += 5
+    with pytest.raises(InputError, match="affine differs from that of .* by up to 5 mm"):
+        check_case(case_of(path, label=save(tmp_path / "m.nii.gz", MASK[:, :, MID], lifted)), slices=True)
+
+
+def test_rays_of_a_slice_meet_the_skull_in_plane():
+    alone, full = SLICE, head()[:, :, [40]]
+    for axes in ((0, 1, 2), (2, 0, 1)):  # stored as R A S, and as S R A
+        affine = AFFINE[:, [*axes, 3]]
+        assert skull_fraction(Volume("b", "t1", alone.transpose(axes), affine)) == 0
+        assert skull_fraction(Volume("h", "t1", full.transpose(axes), affine)) > 0.9
+
+
+@pytest.mark.real_data
+@needs_data
+@pytest.mark.parametrize("pattern", ["ixi_t1/*_T1.nii.gz", "lgg2d/*/flair.nii.gz", "lgg2d/*/t1.nii.gz"])
+def test_slices_of_extracted_brains_pass(pattern):
+    for file in sorted(DATA.glob(pattern))[::15]:
+        volume = read_volume(str(file), "t1", slices=True)
+        for at in (0.3, 0.5, 0.7):
+            level = [int(at * volume.data.shape[2])]
+            one = Volume(str(file), "t1", volume.data[:, :, level], volume.affine)
+            assert why_not_a_brain(one, slices=True) is None, (file, at)
+        assert why_not_a_brain(volume, slices=True) is None, file
+
+
+@pytest.mark.real_data
+@needs_data
+def test_slices_of_heads_with_zeroed_background_are_refused():
+    """Through the cranium; below, at the face and the neck, nothing tells them from a brain."""
+    for file in sorted((DATA / "ixi_t1_raw").glob("*.nii.gz")):
+        image = nib.as_closest_canonical(nib.load(file))
+        data = image.get_fdata(dtype=np.float32)
+        data[data < 25] = 0
+        for level in range(int(0.45 * data.shape[2]), int(0.8 * data.shape[2]), 3):
+            one = Volume(str(file), "t1", data[:, :, [level]], image.affine)
+            assert "head" in why_not_a_brain(one, slices=True), (file, level)
+        top = int(np.flatnonzero((data > 50).any(axis=(0, 1))).max())
+        slab = Volume(str(file), "t1", data[:, :, top - 33 : top + 1], image.affine)  # 68 mm
+        assert "head" in why_not_a_brain(slab, slices=True), file

@@ -1,0 +1,30 @@
+"""What handlers read of a batch, from a real SupervisedEvaluator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedEvaluator
+from monai.transforms import Lambdad
+
+from shared.data.finished_cases import finished_cases
+
+
+def test_each_case_with_what_was_read_and_what_was_made_of_it():
+    given = [{"case_id": name, "image": torch.full((1, 2, 2, 2), value)} for name, value in (("a", 1.0), ("b", 2.0))]
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(Dataset(given), batch_size=2),
+        network=torch.nn.Identity(),
+        postprocessing=Lambdad("pred", lambda x: 10 * x),
+    )
+    seen: list[dict[str, Any]] = []
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: seen.extend(finished_cases(engine)))
+    evaluator.run()
+    assert [case["case_id"] for case in seen] == ["a", "b"]
+    for case, value in zip(seen, (1.0, 2.0), strict=True):
+        assert (case["image"] == value).all() and (case["pred"] == 10 * value).all()
+        assert case.get("label") is None
