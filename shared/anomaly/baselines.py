@@ -7,23 +7,26 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
+from .residuals import signed_residual
+
 
 class IntensityInferer(Inferer):
     """Anomaly map without any learning: how dark (or bright) a voxel is; takes part in everything an Inferer does.
 
     Args:
         bright: lesions are brighter than tissue (FLAIR, T2), not darker (T1).
+        fluid_below: darker voxels of the image are not counted, see :func:`~.residuals.signed_residual`.
         t1_weight: share of the T1 intensity, the second sequence, taken off the bright one; 0 does not look at it.
 
     Raises:
         ValueError: ``t1_weight`` is set for dark lesions; in use: and there is no second sequence, or it is absent.
     """
 
-    def __init__(self, bright: bool = False, t1_weight: float = 0.0) -> None:
+    def __init__(self, bright: bool = False, fluid_below: float | None = None, t1_weight: float = 0.0) -> None:
         super().__init__()
         if t1_weight and not bright:
             raise ValueError("t1_weight takes T1 off a sequence with bright lesions: set bright, or leave it 0")
-        self.bright, self.t1_weight = bright, t1_weight
+        self.bright, self.fluid_below, self.t1_weight = bright, fluid_below, t1_weight
         self.history: list[dict[str, Any]] = []
 
     def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -32,7 +35,8 @@ class IntensityInferer(Inferer):
         The result is the map (distance from 6 or 0 in those units, less the share of T1; at least 0) and the image.
         """
         image, brain = inputs[:, :1], inputs[:, -1:]
-        anomaly_map = image + 3 if self.bright else 3 - image
+        extreme, error = (torch.full_like(image, -3), "bright") if self.bright else (torch.full_like(image, 3), "dark")
+        anomaly_map = signed_residual(image, extreme, error, self.fluid_below)
         if self.t1_weight:
             t1 = inputs[:, 1:-1][:, :1]
             if t1.shape[1] == 0 or t1.isnan().any():

@@ -8,15 +8,25 @@ import torch
 ERRORS = ("squared", "bright", "dark")
 
 
-def signed_residual(image: torch.Tensor, reconstruction: torch.Tensor, error: str) -> torch.Tensor:
-    """What is brighter ("bright") or darker ("dark") than reconstructed, 0 elsewhere; any shape, units of the image.
+def signed_residual(
+    image: torch.Tensor, reconstruction: torch.Tensor, error: str, fluid_below: float | None = None
+) -> torch.Tensor:
+    """How much brighter ("bright") or darker ("dark") an image is than its reconstruction; negative where it is not.
+
+    Args:
+        image: any shape.
+        reconstruction: the same shape and units.
+        error: the sign that counts as abnormal.
+        fluid_below: what is darker than this in the image is fluid and not counted (0): on T1 lesions are darker than
+            tissue, but fluid is darker still and varies most between people.
 
     Raises:
         ValueError: another ``error``.
     """
     if error not in ERRORS[1:]:
         raise ValueError(f"the error is one of {', '.join(ERRORS)}, got '{error}'")
-    return ((image - reconstruction) if error == "bright" else (reconstruction - image)).clamp(min=0)
+    residual = image - reconstruction if error == "bright" else reconstruction - image
+    return residual if fluid_below is None else residual * (image >= fluid_below)
 
 
 def fit_intensities(reconstruction: torch.Tensor, image: torch.Tensor, brain_mask: torch.Tensor) -> torch.Tensor:

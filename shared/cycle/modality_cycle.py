@@ -37,7 +37,7 @@ class ModalityCycles(nn.Module):
         """
         found = [b for a, b in self.pairs if a == sequence and (b, a) in self.pairs]
         if not found:
-            known = ", ".join(dict.fromkeys(a for a, _ in self.pairs))
+            known = ", ".join(dict.fromkeys(a for a, b in self.pairs if (b, a) in self.pairs))
             raise ValueError(f"the weights know no cycle for the sequence '{sequence}', only for {known}")
         return found
 

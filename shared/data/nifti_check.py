@@ -96,6 +96,8 @@ def _check_shape(file: str, key: str, header: nib.Nifti1Header, slices: bool) ->
     volume = (*shape, 1, 1)[:3]
     if min(volume) == 1 and not slices:
         raise InputError(file, key, f"is a 2D image (shape {shape})", "Pass the 3D volume it comes from")
+    if min(volume) == 1 and len(shape) > 3:  # MONAI's writer cannot give it back
+        raise InputError(file, key, f"is a 2D image with {len(shape)} axes (shape {shape})", "Save it with 2 or 3 axes")
     voxels = np.prod(volume, dtype=float)
     if voxels > MAX_VOXELS:
         memory = voxels * _BYTES_PER_VOXEL / 2**30

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, MedianSmooth, SpatialResample
+from monai.transforms import GaussianSmooth, MapTransform, MedianSmooth, SpatialResample
 from monai.utils import convert_to_tensor
+from nibabel.affines import voxel_sizes
 
 from ..anomaly.thresholds import gated_otsu
 
@@ -25,19 +26,25 @@ class NativeMapsd(MapTransform):
         keys: predictions, ``2 *S`` (map, pseudo-healthy brain in normalised units) on the grid of ``image``.
         median_radius: of the median filter on the map, in voxels of the network's grid, one number or one per axis;
             0 leaves it as it is, (2, 2, 0) filters 5x5 in plane.
+        smoothing_mm: standard deviation of a Gaussian on the map, in the brain only; 0 leaves it as it is. Where a map
+            is signed, errors at edges cancel, those of a lesion do not.
         percentile_scaling: exponent e in [0, 1]; the filtered map is divided by (its 99.5th percentile in the brain)^e,
             so 0 leaves it as it is and 1 makes volumes alike. A map whose percentile is not above 0 stays as it is.
 
-    Adds ``anomaly_map`` and ``pseudo_healthy``, ``1 X Y Z`` float32, linearly interpolated, 0 outside the brain.
-    Reads ``image`` (its affine, and the original affine and shape; for the scaling also its last channel, the brain
-    mask), ``native_brain_mask`` and ``intensity_scale``.
+    Adds ``anomaly_map``, at least 0, and ``pseudo_healthy``, ``1 X Y Z`` float32, linearly interpolated, 0 outside the
+    brain. Reads ``image`` (its affine, and the original affine and shape; for smoothing and scaling also its last
+    channel, the brain mask), ``native_brain_mask`` and ``intensity_scale``.
     """
 
     def __init__(
-        self, keys: KeysCollection = "pred", median_radius: int | Sequence[int] = 0, percentile_scaling: float = 0.0
+        self,
+        keys: KeysCollection = "pred",
+        median_radius: int | Sequence[int] = 0,
+        smoothing_mm: float = 0.0,
+        percentile_scaling: float = 0.0,
     ) -> None:
         super().__init__(keys)
-        self.median_radius, self.percentile_scaling = median_radius, percentile_scaling
+        self.median_radius, self.smoothing_mm, self.percentile_scaling = median_radius, smoothing_mm, percentile_scaling
         self.resample = SpatialResample(mode="bilinear", padding_mode="zeros")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -48,6 +55,11 @@ class NativeMapsd(MapTransform):
             anomaly_map, pseudo_healthy = pred[:1], (pred[1:2] + 3) * float(d["intensity_scale"])
             if np.any(self.median_radius):
                 anomaly_map = MedianSmooth(self.median_radius)(anomaly_map)
+            if self.smoothing_mm:
+                inside = torch.as_tensor(image[-1:]).cpu()
+                blur = GaussianSmooth([self.smoothing_mm / size for size in voxel_sizes(np.asarray(image.affine))])
+                anomaly_map = blur(anomaly_map * inside) / blur(inside).clamp(min=1e-3) * inside
+            anomaly_map = anomaly_map.clamp(min=0)
             if self.percentile_scaling:
                 in_brain = anomaly_map[torch.as_tensor(image[-1:]).cpu() > 0]
                 scale = float(np.percentile(np.asarray(in_brain), SCALING_PERCENTILE))

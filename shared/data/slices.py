@@ -8,24 +8,37 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from torch.nn import functional
 
 from .transforms import Spacingd
 
 
+class AsVolumed(MapTransform):
+    """Give a loaded 2D image, ``1 X Y``, its slice axis, ``1 X Y 1``; volumes stay as they are."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            if d[key].ndim == 3:
+                meta = {**d[key].meta, "spatial_shape": np.array([*d[key].shape[1:], 1])}
+                d[key] = MetaTensor(d[key].as_tensor()[..., None], meta=meta)
+        return d
+
+
 class SliceSpacingd(MapTransform):
     """Resample to square pixels and a slice step of at least so many mm; thicker slices stay where they are.
 
     Args:
-        keys: volumes ``1 X Y Z`` in RAS orientation; Z is the slice axis.
+        keys: volumes ``1 X Y Z`` in RAS orientation, Z is the slice axis; those a case does not have are passed over.
         pixel_mm: size of a pixel.
         min_step_mm: smallest distance of slices.
         mode: "bilinear" for images, "nearest" for masks, one per key.
     """
 
     def __init__(self, keys: KeysCollection, pixel_mm: float, min_step_mm: float, mode: Sequence[str] | str) -> None:
-        super().__init__(keys)
+        super().__init__(keys, allow_missing_keys=True)
         self.pixel_mm, self.min_step_mm = pixel_mm, min_step_mm
         self.mode = [mode] * len(self.keys) if isinstance(mode, str) else list(mode)
 

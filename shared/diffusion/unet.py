@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def timestep_embedding(timesteps: torch.Tensor, size: int, longest_period: float = 10000.0) -> torch.Tensor:
-    """Cosines and sines of the timesteps, ``B`` to ``B size`` (size even), periods from 2 pi to 2 pi 10,000."""
+    """Cosines and sines of the timesteps, ``B`` to ``B size`` (size even), periods from 2 pi up."""
     frequencies = torch.exp(-math.log(longest_period) * torch.arange(size // 2, device=timesteps.device) / (size // 2))
     angles = timesteps.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)

@@ -46,6 +46,7 @@ def case_picture(
 ) -> bytes:
     """Draw a case: columns input, pseudo-healthy, map, input with mask; rows three axial, a coronal, a sagittal slice.
 
+    A volume of a single axial slice has that row only.
     The slices go through the largest area of the mask (the map's maximum when the mask is empty); the other two axial
     ones are spread over the mask, then over the brain. Radiological convention: the patient's right is on the left.
     All panels have one scale in mm; input and pseudo-healthy have one grey window, the percentiles 0.5 to 99.8 of
@@ -71,7 +72,8 @@ def case_picture(
     grey = Normalize(*_grey_window(case.image))
     extent = np.array(case.image.shape) * case.spacing  # mm
     pixels_per_mm = _PANEL / extent.max()
-    slices = [(Z, index) for index in axial_slices(case)] + [(axis, main_slice(case, axis)) for axis in (Y, X)]
+    slices = [(Z, index) for index in axial_slices(case)]
+    slices += [(axis, main_slice(case, axis)) for axis in (Y, X) if case.image.shape[Z] > 1]
     heights = [extent[Y if axis == Z else Z] * pixels_per_mm for axis, _ in slices]
 
     width = _LEFT + len(_TITLES) * (_PANEL + _GAP) + _RIGHT

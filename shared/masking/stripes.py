@@ -52,3 +52,8 @@ def random_stripes(brain_mask: torch.Tensor, width: int) -> torch.Tensor:
         hidden = (along >= start) & (along < start + width)
         masks.append((hidden[:, None] if axis == 0 else hidden[None, :]).expand_as(brain))
     return torch.stack(masks)[:, None]
+
+
+def hide(image: torch.Tensor, stripe: torch.Tensor, brain_mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Replace the brain under the stripe by noise; the outline stays visible, unlike in the paper. All ``B 1 X Y``."""
+    return torch.where(stripe & (brain_mask > 0), noise, image)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from monai.engines import PrepareBatch
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 from tqdm import tqdm
@@ -20,69 +19,11 @@ from ..data.slices import median_units
 from ..diffusion.denoisers import VPDenoiser
 from ..diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
 from ..diffusion.samplers import SAMPLERS
-from ..masking.stripes import random_stripes, stripes
+from ..masking.stripes import hide, stripes
 from .autocast import AutocastInferer
 
 BACKGROUND = -3.0
 MODES = ("masked", "cyclic_unet", "direct")
-
-
-def hide(image: torch.Tensor, stripe: torch.Tensor, brain_mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Replace the brain under the stripe by noise; the outline stays visible, unlike in the paper. All ``B 1 X Y``."""
-    return torch.where(stripe & (brain_mask > 0), noise, image)
-
-
-class CyclePrepareBatch(PrepareBatch):
-    """Network input and target of one training step of all f and g (section 2.2).
-
-    Args:
-        sequences: channels of the batch's ``image``.
-        pairs: ordered pairs of them, as in :class:`~..cycle.modality_cycle.ModalityCycles`.
-        stripe_width: in pixels.
-    """
-
-    def __init__(self, sequences: Sequence[str], pairs: Sequence[Sequence[str]], stripe_width: int) -> None:
-        self.channels = [(list(sequences).index(a), list(sequences).index(b)) for a, b in pairs]
-        self.stripe_width = stripe_width
-        self.alphas_cumprod = linear_alphas_cumprod().float()
-
-    def __call__(
-        self,
-        batchdata: Mapping[str, Any],
-        device: torch.device | str | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor], dict[str, Any]]:
-        """Draw stripes, timesteps and noise from torch's generator.
-
-        Args:
-            batchdata: ``image`` ``B S X Y`` in median units, ``brain_mask`` and ``lesion_free`` ``B 1 X Y``.
-            device: where the tensors go.
-            non_blocking: of the copy.
-            kwargs: of ``Tensor.to``.
-
-        Returns:
-            inputs ``B 3P X Y`` and timesteps ``B P`` of ModalityCycles, targets ``B P+1 X Y`` of TranslationLoss.
-        """
-        image, brain, lesion_free = (
-            convert_to_tensor(batchdata[key]).float() for key in ("image", "brain_mask", "lesion_free")
-        )
-        inputs, targets, timesteps = [], [], []
-        for a, b in self.channels:
-            source, target = image[:, a : a + 1], image[:, b : b + 1]
-            stripe = random_stripes(brain, self.stripe_width)
-            masked = hide(source, stripe, brain, torch.randn_like(source))
-            t = torch.randint(len(self.alphas_cumprod), (len(image),))
-            kept = self.alphas_cumprod[t][:, None, None, None]
-            noisy = kept.sqrt() * target + (1 - kept).sqrt() * torch.randn_like(target)
-            inputs += [noisy, masked, source]
-            targets.append(target)
-            timesteps.append(t)
-        moved = [
-            part.to(device, non_blocking=non_blocking, **kwargs)
-            for part in (torch.cat(inputs, 1), torch.cat([*targets, lesion_free], 1), torch.stack(timesteps, 1))
-        ]
-        return moved[0], moved[1], (moved[2],), {}
 
 
 class CycleInferer(Inferer):
@@ -98,14 +39,17 @@ class CycleInferer(Inferer):
         stride: of the stripes, in pixels (2 in the paper).
         timesteps: of the diffusion, descending (990, 980, ..., 0 in the paper).
         sampler: name in :data:`~..diffusion.samplers.SAMPLERS`; "euler" is the paper's DDIM.
-        error: "squared", the paper's, or one-sided: "bright" counts what is brighter than reconstructed, "dark" darker.
+        error: "squared", the paper's, or one-sided: "bright" counts what is brighter than reconstructed, "dark" what is
+            darker; they are signed, for smoothing, and below 0 where the image is not.
         fit: rescale the reconstruction to the image's intensities first (not with "squared").
+        fluid_below: darker voxels of the image are not counted, see :func:`~..anomaly.residuals.signed_residual`.
         batch_size: slices in one network evaluation.
         amp: run the networks in bfloat16.
         seed: of the noise, which is one fixed field for each slice and stripe.
+        known_sequences: that the weights know; empty: found out in use.
 
     Where several other sequences were trained both ways, their cycles are averaged. After a call ``history`` holds a
-    dict per volume: slices, stripes (slices times their stripes that meet the brain) and evaluations of one slice.
+    dict per volume: slices, stripes drawn (those that meet the brain, in all cycles) and evaluations of one slice.
     """
 
     def __init__(
@@ -119,18 +63,24 @@ class CycleInferer(Inferer):
         sampler: str = "euler",
         error: str = "squared",
         fit: bool = False,
+        fluid_below: float | None = None,
         batch_size: int = 32,
         amp: bool = True,
         seed: int = 0,
+        known_sequences: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        if known_sequences and sequence not in known_sequences:
+            known = ", ".join(known_sequences)
+            raise ValueError(f"the weights know no cycle for the sequence '{sequence}', only for {known}")
         for name, given, known in (("mode", mode, MODES), ("sampler", sampler, SAMPLERS), ("error", error, ERRORS)):
             if given not in known:
                 raise ValueError(f"the {name} is one of {', '.join(known)}, got '{given}'")
-        if mode == "direct" and not companions:
-            raise ValueError("mode 'direct' needs another sequence of the subject, as in configs/inference_direct.json")
+        if mode == "direct" and (not companions or sequence in companions):
+            raise ValueError(f"mode 'direct' needs other sequences than '{sequence}'; see inference_direct.json")
         self.sequence, self.mode, self.companions = sequence, mode, list(companions)
-        self.stripe_width, self.stride, self.error, self.fit = stripe_width, stride, error, fit
+        self.stripe_width, self.stride = stripe_width, stride
+        self.error, self.fit, self.fluid_below = error, fit, fluid_below
         self.alphas_cumprod = linear_alphas_cumprod()
         self.sigmas, self.sample = vp_sigmas(self.alphas_cumprod, timesteps), SAMPLERS[sampler]
         self.batch_size, self.seed = batch_size, seed
@@ -146,7 +96,8 @@ class CycleInferer(Inferer):
 
     def _one(self, volume: torch.Tensor, network: ModalityCycles) -> torch.Tensor:
         in_brain = volume[-1].sum(dim=(0, 1)).nonzero()[:, 0]  # numbers of the slices that hold brain
-        scaled = [median_units(image, volume[-1]) for image in volume[:-1]]
+        images = torch.where(volume[-1:] > 0, volume[:-1], BACKGROUND)  # without the rim that interpolation leaves
+        scaled = [median_units(image, volume[-1]) for image in images]
         image, *companions = (x.permute(2, 0, 1)[in_brain, None] for x, _ in scaled)  # N 1 X Y each
         brain, unit = volume[-1].permute(2, 0, 1)[in_brain, None], float(scaled[0][1])
         self.evaluations, drawn = 0, 0
@@ -163,13 +114,14 @@ class CycleInferer(Inferer):
                 starts = {other: self._translate(image, brain, self.sequence, other, network) for other in others}
             backs = [self._translate(x, brain, other, self.sequence, network) for other, x in starts.items()]
             reconstruction = torch.stack(backs).mean(dim=0)
-            squared = (reconstruction - image).square()
+            squared = torch.stack([(back - image).square() for back in backs]).mean(dim=0)
         if self.error == "squared":
             error = squared * unit**2
         else:
             fitted = fit_intensities(reconstruction, image, brain) if self.fit else reconstruction
             reconstruction = torch.where(brain > 0, fitted, BACKGROUND)
-            error = signed_residual(image, reconstruction, self.error) * unit
+            original, returned = ((x + 3) * unit - 3 for x in (image, reconstruction))
+            error = signed_residual(original, returned, self.error, self.fluid_below)
         slices = {"slices": len(in_brain), "stripes": drawn}
         self.history.append({**slices, "network_evaluations": self.evaluations})
         result = torch.stack([torch.zeros_like(volume[0]), torch.full_like(volume[0], BACKGROUND)])

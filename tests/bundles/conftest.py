@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,22 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+PROPERTIES = """
+import json, sys
+from monai.bundle import ConfigWorkflow
+root, overrides = sys.argv[1], json.loads(sys.argv[2])
+sys.path.insert(0, root)
+missing = {}
+for config, kind in (("inference", "infer"), ("train", "train")):
+    workflow = ConfigWorkflow(
+        f"{root}/configs/{config}.json", f"{root}/configs/metadata.json", f"{root}/configs/logging.conf",
+        workflow_type=kind, bundle_root=root, **overrides[kind],
+    )
+    workflow.initialize()
+    missing[kind] = workflow.check_properties()
+print(json.dumps(missing))
+"""
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,10 @@ class Bundle:
     def folder(self) -> Path:
         """Absolute path of the bundle."""
         return ROOT / self.root
+
+    def config(self, name: str) -> dict[str, Any]:
+        """A config as it is written."""
+        return json.loads((self.folder / "configs" / name).read_text(encoding="utf-8"))
 
     def command(self, configs: str, options: Mapping[str, Any], root: Path) -> list[str]:
         """The command, without ``python``; ``configs`` are names of configs, separated by spaces, overlays last."""
@@ -43,13 +66,31 @@ class Bundle:
         command = [sys.executable, *launcher, *self.command(configs, options, root)]
         return subprocess.run(command, cwd=cwd or ROOT, env=environment(), capture_output=True, text=True, timeout=900)
 
-    def start(self, configs: str, options: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
-        """Start in a process group of its own and return at once; both outputs go to ``log``."""
+    def run_until(self, sign: Path, configs: str, options: Mapping[str, Any], log: Path) -> None:
+        """Start in a process group of its own and kill it without warning once the file ``sign`` is there."""
         command = [sys.executable, *self.command(configs, options, self.root)]
         with log.open("wb") as stream:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=ROOT, env=environment(), stdout=stream, stderr=stream, start_new_session=True
             )
+        deadline = time.monotonic() + 120
+        while not sign.is_file() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, log.read_text()
+
+    def missing_properties(
+        self, inference: Mapping[str, Any], training: Mapping[str, Any]
+    ) -> dict[str, list[str]]:
+        """What MONAI misses in both workflows; the check builds each property, so that there must be data."""
+        overrides = {
+            kind: {key: str(value) for key, value in options.items()}
+            for kind, options in (("infer", inference), ("train", training))
+        }
+        command = [sys.executable, "-c", PROPERTIES, str(self.folder), json.dumps(overrides)]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
 
 
 def environment() -> dict[str, str]:
@@ -60,6 +101,11 @@ def environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def itermask3d() -> Bundle:
     return Bundle(Path("bundles") / "brain_mri_anomaly_itermask3d")
+
+
+@pytest.fixture(scope="session")
+def mmccd() -> Bundle:
+    return Bundle(Path("bundles") / "brain_mri_anomaly_mmccd")
 
 
 def reoriented(image: nib.Nifti1Image, codes: str) -> nib.Nifti1Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import re
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import as_stored, reoriented
+from run_outputs import halved, report_rows
 from scipy.ndimage import distance_transform_edt
 
 from shared.data.phantom_brain import make_phantom
@@ -130,8 +130,7 @@ def finished(itermask3d, mixed, tmp_path_factory) -> SimpleNamespace:
     out = tmp_path_factory.mktemp("out")
     done = itermask3d.run("inference.json", {**FAST, "datalist": mixed, "output_dir": out})
     assert (out / "report.csv").is_file(), done.stderr
-    with (out / "report.csv").open(newline="", encoding="utf-8") as stream:
-        rows = {row["case_id"]: row for row in csv.DictReader(stream)}
+    rows = report_rows(out)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     failures = {failure["case_id"]: failure for failure in report["failures"]}
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -172,8 +171,7 @@ def test_nothing_else_is_listed_or_written(finished):
 
 def half(width: int) -> dict[str, torch.Tensor]:
     """State dict of the bundle's network at some width, in half precision."""
-    state = AvgPoolResidualUNet(2, 1, width=width, dropout=0.0, add_high_pass=True).state_dict()
-    return {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    return halved(AvgPoolResidualUNet(2, 1, width=width, dropout=0.0, add_high_pass=True).state_dict())
 
 
 def truncated(path: Path) -> None:

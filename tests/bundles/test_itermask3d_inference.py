@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from conftest import ROOT, as_stored, reoriented
+from run_outputs import OUTPUTS, REPORTS, read, report_rows
 
 from shared.data.phantom_brain import make_phantom
 from shared.data.weights import sha256
@@ -21,17 +20,6 @@ from shared.evaluation.segmentation import ranking_metrics
 DATA = ROOT.parent / "shared" / "data"
 SEED = 9001  # a subject that no network was trained on, with a tumour of 30 ml
 MIN_AUROC, MIN_DICE = 0.8, 0.2  # guards against a broken run, not a claim: a simulated tumour says little of accuracy
-OUTPUTS = ("anomaly_map", "anomaly_mask", "pseudo_healthy")
-
-
-def read(folder: Path, case_id: str) -> SimpleNamespace:
-    """The three volumes of a case, as nibabel images."""
-    return SimpleNamespace(**{name: nib.load(folder / f"{case_id}_{name}.nii.gz") for name in OUTPUTS})
-
-
-def report_rows(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "report.csv").open(newline="", encoding="utf-8") as stream:
-        return {row["case_id"]: row for row in csv.DictReader(stream)}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +61,7 @@ def listed(itermask3d, tumour, tmp_path_factory):
 
 
 def test_outputs_are_named_and_lie_on_the_grid_of_the_input(single, tumour):
-    reports = ("report.csv", "report.html", "report.json")
-    assert {f.name for f in single.iterdir()} == {*reports, *(f"las_{name}.nii.gz" for name in OUTPUTS)}
+    assert {f.name for f in single.iterdir()} == {*REPORTS, *(f"las_{name}.nii.gz" for name in OUTPUTS)}
     image, out = nib.load(tumour.files["LAS"]), read(single, "las")
     for name, dtype in zip(OUTPUTS, ("float32", "uint8", "float32")):
         volume = getattr(out, name)
@@ -177,54 +164,13 @@ def test_real_scan_keeps_its_grid(itermask3d, tmp_path):
     assert 0 < out.anomaly_mask.get_fdata().mean() < 0.05
 
 
-PROPERTIES = """
-import json, sys
-from monai.bundle import ConfigWorkflow
-root, overrides = sys.argv[1], json.loads(sys.argv[2])
-sys.path.insert(0, root)
-missing = {}
-for config, kind in (("inference", "infer"), ("train", "train")):
-    workflow = ConfigWorkflow(
-        f"{root}/configs/{config}.json", f"{root}/configs/metadata.json", f"{root}/configs/logging.conf",
-        workflow_type=kind, bundle_root=root, **overrides[kind],
-    )
-    workflow.initialize()
-    missing[kind] = workflow.check_properties()
-print(json.dumps(missing))
-"""
-
-
 def test_workflows_have_all_properties_that_monai_asks_for(itermask3d, tumour, tmp_path):
-    """The check builds each property, so that there must be data."""
-    image, datalist, out = str(tumour.files["LAS"]), tmp_path / "list.json", str(tmp_path)
+    image, datalist = str(tumour.files["LAS"]), tmp_path / "list.json"
     sections = {name: [{"case_id": name, "t1": image}] for name in ("training", "validation")}
     datalist.write_text(json.dumps(sections))
-    overrides = {
-        "infer": {"image": image, "output_dir": out},
-        "train": {"datalist": str(datalist), "output_dir": out, "ckpt_dir": out},
-    }
-    command = [sys.executable, "-c", PROPERTIES, str(itermask3d.folder), json.dumps(overrides)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"infer": [], "train": []}
-
-
-def test_metadata_follows_the_schema(itermask3d):
-    """The rules of MONAI's meta_schema_20240725; the schema itself is not ours to carry."""
-    metadata = json.loads((itermask3d.folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    texts = ("schema", "version", "monai_version", "pytorch_version", "numpy_version")
-    texts += ("task", "description", "authors", "copyright")
-    assert all(isinstance(metadata[key], str) and metadata[key] for key in texts)
-    assert metadata["version"] in metadata["changelog"]
-    packages = metadata["required_packages_version"]
-    assert packages and all(isinstance(version, str) for version in packages.values())
-    assert all(isinstance(reference, str) for reference in metadata["references"])
-    network = metadata["network_data_format"]
-    assert list(network["inputs"])[0] == "image" and list(network["outputs"])[0] == "pred"
-    for tensor in (*network["inputs"].values(), *network["outputs"].values()):
-        assert {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range"} <= set(tensor)
-        assert isinstance(tensor["num_channels"], int) and len(tensor["spatial_shape"]) == 3
-    assert network["outputs"]["pred"]["channel_def"] == {"0": "background", "1": "anomaly"}  # read by MONAI Label
+    inference = {"image": image, "output_dir": tmp_path}
+    training = {"datalist": datalist, "output_dir": tmp_path, "ckpt_dir": tmp_path}
+    assert itermask3d.missing_properties(inference, training) == {"infer": [], "train": []}
 
 
 def test_network_takes_and_returns_what_the_metadata_says(itermask3d):

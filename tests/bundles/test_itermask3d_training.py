@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from run_outputs import assert_same_end, differences, halved, load, scalars, table
 
 from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.data.weights import sha256
@@ -58,32 +54,6 @@ def trained(itermask3d, datalist, tmp_path_factory) -> Path:
     return out
 
 
-def load(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=True)
-
-
-def differences(a: Any, b: Any, where: str = "") -> list[str]:
-    """Where two nested states of tensors and plain values are not equal bit for bit."""
-    if isinstance(a, dict) and isinstance(b, dict) and list(a) == list(b):
-        return [d for key in a for d in differences(a[key], b[key], f"{where}/{key}")]
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
-        return [d for n, (x, y) in enumerate(zip(a, b)) for d in differences(x, y, f"{where}/{n}")]
-    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-        return [] if a.dtype == b.dtype and torch.equal(a, b) else [where]
-    return [] if type(a) is type(b) and a == b else [where]
-
-
-def assert_same_end(one: Path, other: Path) -> None:
-    for name in ("model.pt", "checkpoint.pt"):
-        assert not differences(load(one / name), load(other / name)), name
-
-
-def scalars(folder: Path, tag: str) -> list[float]:
-    """All values of a tag in the TensorBoard files of a folder, in order."""
-    events = EventAccumulator(str(folder)).Reload()
-    return [event.value for event in events.Scalars(tag)]
-
-
 def test_losses_fall(trained):
     """Within the first epochs: what is learnt is the mean intensity of brain and background."""
     loss, validation = scalars(trained, "train_loss"), scalars(trained, "val_mse")
@@ -96,19 +66,14 @@ def test_weights_are_the_best_ones_in_half_precision(trained):
     weights, state = load(trained / "model.pt"), load(trained / "checkpoint.pt")
     assert all(v.dtype == torch.float16 for v in weights.values() if v.is_floating_point())
     assert state["best"]["best"] == pytest.approx(min(scalars(trained, "val_mse")), rel=1e-5)
-    assert not differences(weights, {k: v.half() if v.is_floating_point() else v for k, v in state["ema"].items()})
+    assert not differences(weights, halved(state["ema"]))
     assert differences(state["ema"], state["network"])  # the averaged weights, not the last ones
 
 
 def test_killed_and_resumed_training_ends_at_the_same_weights(itermask3d, datalist, trained, tmp_path):
     """Killed without warning once a checkpoint is there; with two workers, against none."""
     options = training(datalist, tmp_path, num_workers=2)
-    process = itermask3d.start("train.json", options, tmp_path / "killed.log")
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "checkpoint.pt").is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, (tmp_path / "killed.log").read_text()
+    itermask3d.run_until(tmp_path / "checkpoint.pt", "train.json", options, tmp_path / "killed.log")
     assert 1 <= load(tmp_path / "checkpoint.pt")["lr_scheduler"]["last_epoch"] < EPOCHS
 
     done = itermask3d.run("train.json", {**options, "resume": True})
@@ -163,11 +128,6 @@ def test_calibration_leaves_one_percent_of_healthy_tissue_above_the_threshold(ca
     thresholds = [stored["thresholds"][rate] for rate in ("0.05", "0.02", "0.01", "0.001")]
     assert thresholds == sorted(thresholds) and thresholds[0] > 0
     assert np.mean(stored["healthy_scores"]) == pytest.approx(0.01, abs=5e-4)
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_evaluation_measures_labelled_and_healthy_cases(itermask3d, datalist, trained, calibrated, tmp_path):

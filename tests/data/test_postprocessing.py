@@ -181,7 +181,27 @@ class TestNativeMapsd:
         data = on_its_own_grid()
         data["pred"][0] = value
         result = np.asarray(NativeMapsd(percentile_scaling=0.5)(data)["anomaly_map"])
-        assert result[np.asarray(data["native_brain_mask"]) > 0] == pytest.approx(value)
+        assert result[np.asarray(data["native_brain_mask"]) > 0] == pytest.approx(0)  # never below 0
+
+    def test_smoothing_keeps_what_is_uniform_up_to_the_edge_and_cancels_what_changes_sign(self):
+        data = on_its_own_grid()
+        brain = np.asarray(data["image"][-1]) > 0
+        data["pred"][0] = torch.where(torch.from_numpy(brain), data["pred"][0].new_tensor(2.0), 100.0)
+        uniform = np.asarray(NativeMapsd(smoothing_mm=3.0)(dict(data))["anomaly_map"][0])
+        np.testing.assert_allclose(uniform, np.where(brain, 2.0, 0), atol=1e-5)
+        edges = 2 * (torch.arange(24) % 2)[:, None, None] - 1.0  # 1 and -1 in turn
+        data["pred"][0] = edges
+        assert np.asarray(NativeMapsd()(dict(data))["anomaly_map"]).max() == 1
+        assert np.asarray(NativeMapsd(smoothing_mm=3.0)(dict(data))["anomaly_map"]).max() < 0.2
+
+    def test_smoothing_is_a_gaussian_in_mm(self):
+        data = on_its_own_grid()
+        data["image"][-1] = 1  # all of the grid
+        data["pred"][0] = 0
+        data["pred"][0, 12, 14, 10] = 1.0
+        found = np.asarray(NativeMapsd(smoothing_mm=2.5)(data)["anomaly_map"][0])
+        assert found[15, 14, 10] / found[12, 14, 10] == pytest.approx(np.exp(-0.5 * (3 / 2.5) ** 2), rel=0.02)
+        assert found[12, 14, 11] / found[12, 14, 10] < found[13, 14, 10] / found[12, 14, 10]  # 5 mm away, not 1
 
     def test_prediction_of_half_precision_that_needs_gradients(self):
         data = crop_and_native("RAS")

@@ -108,6 +108,14 @@ def test_slices_go_through_the_lesion():
     assert position_mm(case, X, main_slice(case, X)) == AFFINE[0, 3] + 4 * 14
 
 
+@pytest.mark.parametrize("codes", ["RAS", "PIR"])
+def test_single_slice_with_mask_and_label_has_one_row(codes):
+    turned, affine = stored_as([volume[:, :, [24]] for volume in brain_with_lesion()], codes)
+    picture = pixels(case_picture(*turned, affine, label=turned[3]))
+    assert 250 < picture.shape[0] < 300
+    assert near(picture[40:250], LABEL_COLOUR).sum() > 20
+
+
 @pytest.mark.parametrize("value", [0.0, 7.0, np.nan, -np.inf])
 def test_constant_and_not_finite_volumes_are_drawn(value):
     volume = np.full((10, 9, 8), value)

@@ -1,0 +1,64 @@
+"""Residuals: their signs, and contrast told apart from disease."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from shared.anomaly.residuals import fit_intensities, signed_residual
+
+
+def test_signs():
+    image, reconstruction = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1.0, 2.5, 2.0])
+    assert signed_residual(image, reconstruction, "bright").tolist() == [2.0, -1.5, 0.0]
+    assert signed_residual(image, reconstruction, "dark").tolist() == [-2.0, 1.5, 0.0]
+    assert signed_residual(image, reconstruction, "dark", fluid_below=1.5).tolist() == [-2.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("error", ["squared", "both", ""])
+def test_other_errors_are_refused(error: str):
+    with pytest.raises(ValueError, match="bright"):
+        signed_residual(torch.zeros(2), torch.zeros(2), error)
+
+
+class TestFitIntensities:
+    @pytest.fixture
+    def reconstruction(self) -> torch.Tensor:
+        return torch.from_numpy(np.random.default_rng(0).normal(0, 1, (1, 20, 20, 4))).float()
+
+    @pytest.fixture
+    def brain(self) -> torch.Tensor:
+        mask = torch.zeros(1, 20, 20, 4)
+        mask[:, 2:18, 3:18] = 1
+        return mask
+
+    @pytest.mark.parametrize("height", [6.0, -6.0])
+    def test_affine_change_is_undone_exactly_despite_lesions_in_a_tenth(self, reconstruction, brain, height: float):
+        image = 1.7 * reconstruction - 0.4
+        lesion = torch.zeros_like(image)
+        lesion[:, 4:12, 4:7] = height  # 96 of 960 voxels
+        outside = 50 * (1 - brain)
+        fitted = fit_intensities(reconstruction, image + lesion + outside, brain)
+        torch.testing.assert_close(fitted, image, atol=1e-4, rtol=1e-4)
+
+    def test_uniform_or_tiny_brains_are_left_alone(self, reconstruction, brain):
+        uniform = torch.full_like(reconstruction, 2.0)
+        assert fit_intensities(uniform, reconstruction, brain) is uniform
+        tiny = torch.zeros_like(brain)
+        tiny[:, :9, :11, 0] = 1  # 99 voxels
+        assert fit_intensities(reconstruction, 2 * reconstruction, tiny) is reconstruction
+
+    def test_image_of_one_value_gives_no_scale(self, reconstruction, brain):
+        assert fit_intensities(reconstruction, torch.zeros_like(reconstruction), brain) is reconstruction
+
+    def test_inversion_is_refused(self, reconstruction, brain):
+        assert fit_intensities(reconstruction, 1 - 2 * reconstruction, brain) is reconstruction
+
+    def test_where_only_one_value_fits_the_first_fit_stands(self):
+        reconstruction = torch.zeros(1, 10, 100)
+        reconstruction[:, 8:] = 1
+        image = 1 + 2 * reconstruction
+        image[:, 8], image[:, 9] = 2.0, 4.0  # misfits of equal size around 3
+        fitted = fit_intensities(reconstruction, image, torch.ones_like(image))
+        torch.testing.assert_close(fitted, 1 + 2 * reconstruction, atol=1e-5, rtol=0)

@@ -1,0 +1,163 @@
+"""Slice transforms against values worked out by hand, and left kept apart from front."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, LoadImaged, Orientationd, RandFlipd
+
+from shared.data.slices import (
+    LesionFreed,
+    MedianUnitsd,
+    RandSlicesd,
+    SlicesAsChannelsd,
+    SliceSpacingd,
+    median_units,
+)
+
+
+def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
+    """``X Y Z`` values as a ``1 X Y Z`` image of a spacing in mm."""
+    affine = torch.diag(torch.tensor([*spacing, 1.0], dtype=torch.float64))
+    return MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=affine)
+
+
+class TestSliceSpacingd:
+    @pytest.mark.parametrize(
+        ("shape", "before", "after", "expected"),
+        [
+            ((37, 37, 31), (1, 1, 1), (1.8, 1.8, 3), (21, 21, 11)),
+            ((10, 19, 7), (1.8, 0.9, 5), (1.8, 1.8, 5), (10, 10, 7)),
+            ((37, 37, 1), (1, 1, 1), (1.8, 1.8, 1), (21, 21, 1)),
+        ],
+    )
+    def test_grid(self, shape: tuple, before: tuple, after: tuple, expected: tuple):
+        data = {"image": volume(np.zeros(shape), before), "brain_mask": volume(np.ones(shape), before)}
+        data = SliceSpacingd(["image", "brain_mask"], 1.8, 3, ["bilinear", "nearest"])(data)
+        for key in data:
+            assert data[key].shape == (1, *expected)
+            assert tuple(np.asarray(data[key].pixdim)) == pytest.approx(after)
+
+    def test_thick_slices_keep_their_content(self):
+        values = np.broadcast_to(np.random.default_rng(0).random(6), (20, 20, 6))
+        data = SliceSpacingd("image", 2, 3, "bilinear")({"image": volume(values, (1, 1, 5))})
+        np.testing.assert_allclose(data["image"][0, 3:-3, 3:-3], values[3:7, 3:7], atol=1e-4)
+
+    def test_masks_stay_masks_and_a_case_without_label_passes(self):
+        mask = np.zeros((20, 20, 9))
+        mask[5:14, 4:17, 2:7] = 1
+        data = SliceSpacingd(["brain_mask", "label"], 1.8, 3, "nearest")({"brain_mask": volume(mask)})
+        assert set(data) == {"brain_mask"} and set(data["brain_mask"].unique().tolist()) == {0, 1}
+
+
+class TestLesionFreed:
+    def test_margin_is_in_plane(self):
+        brain, label = np.ones((9, 9, 3)), np.zeros((9, 9, 3))
+        brain[0] = 0
+        label[3, 4, 1] = 2
+        data = LesionFreed("label", margin=2)({"brain_mask": volume(brain), "label": volume(label)})
+        expected = brain.copy()
+        expected[1:6, 2:7, 1] = 0
+        np.testing.assert_array_equal(data["lesion_free"][0], expected)
+        np.testing.assert_array_equal(data["brain_mask"][0], brain)
+
+    def test_no_margin_and_no_label(self):
+        brain, label = np.ones((4, 4, 2)), np.zeros((4, 4, 2))
+        label[1, 2, 0] = 1
+        data = LesionFreed("label", margin=0)({"brain_mask": volume(brain), "label": volume(label)})
+        np.testing.assert_array_equal(data["lesion_free"][0], 1 - label)
+        data = LesionFreed("label", margin=3)({"brain_mask": volume(brain)})
+        np.testing.assert_array_equal(data["lesion_free"][0], brain)
+
+
+class TestSlicesAsChannelsd:
+    def test_layout(self):
+        values = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+        slices = SlicesAsChannelsd("image")({"image": volume(values)})["image"]
+        assert type(slices) is torch.Tensor and slices.shape == (4, 2, 3) and slices.is_contiguous()
+        for z in range(4):
+            np.testing.assert_array_equal(slices[z], values[:, :, z])
+
+    @pytest.mark.parametrize("axcodes", ["RAS", "LAS", "LPS", "PIR", "SRA"])
+    def test_flip_of_the_first_axis_swaps_left_and_right(self, tmp_path: Path, axcodes: str):
+        ras = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)  # indices grow to right, anterior, superior
+        orientation = nib.orientations.axcodes2ornt(axcodes)
+        image = nib.Nifti1Image(ras, np.diag([2, 3, 4, 1])).as_reoriented(
+            nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), orientation)
+        )
+        assert "".join(nib.aff2axcodes(image.affine)) == axcodes
+        nib.save(image, tmp_path / "image.nii.gz")
+        read = Compose(
+            [
+                LoadImaged("image", ensure_channel_first=True),
+                Orientationd("image", axcodes="RAS", labels=None),
+                SlicesAsChannelsd("image"),
+            ]
+        )
+        data = read({"image": tmp_path / "image.nii.gz"})
+        np.testing.assert_array_equal(data["image"], ras.transpose(2, 0, 1))
+        flipped = RandFlipd("image", prob=1.0, spatial_axis=0)(data)["image"]
+        np.testing.assert_array_equal(flipped, ras[::-1].transpose(2, 0, 1))
+
+
+class TestMedianUnits:
+    def test_median_is_0_background_minus_3_and_the_unit_leads_back(self):
+        rng = np.random.default_rng(0)
+        brain = torch.zeros(5, 6, 7)
+        brain[1:4, 1:4, 1:6] = 1  # 45 voxels
+        image = torch.where(brain > 0, torch.from_numpy(rng.gamma(4, 1, (5, 6, 7))).float() - 3, -3.0)
+        scaled, unit = median_units(image, brain)
+        assert scaled[brain > 0].median().item() == pytest.approx(0, abs=1e-6)
+        torch.testing.assert_close(scaled[brain == 0], torch.full_like(scaled[brain == 0], -3))
+        torch.testing.assert_close(image + 3, (scaled + 3) * unit)
+        assert unit.ndim == 0
+        assert torch.equal(MedianUnitsd("t1")({"t1": image, "brain_mask": brain})["t1"], scaled)
+
+    def test_gain_of_the_scanner_does_not_matter(self):
+        brain = torch.ones(5, 5, 5)
+        intensity = torch.rand(5, 5, 5) + 0.5
+        torch.testing.assert_close(median_units(2 * intensity - 3, brain)[0], median_units(intensity - 3, brain)[0])
+
+
+class TestRandSlicesd:
+    @pytest.fixture
+    def case(self) -> dict[str, torch.Tensor]:
+        """Six slices with 0, 1, 2, 20, 20 and 20 pixels of brain; a sequence's pixels are its number times 10 + z."""
+        brain = torch.zeros(6, 5, 4)
+        for z, pixels in enumerate((0, 1, 2, 20, 20, 20)):
+            brain[z].flatten()[:pixels] = 1
+        z = torch.arange(6.0)[:, None, None].expand(6, 5, 4)
+        return {"t1": 10 + z, "flair": 20 + z, "brain_mask": brain, "lesion_free": brain * (z != 4)}
+
+    @staticmethod
+    def numbers(drawn: list[dict[str, torch.Tensor]]) -> list[int]:
+        return [int(item["image"][0, 0, 0]) - 20 for item in drawn]
+
+    def test_slices_with_enough_brain_once_before_any_twice(self, case):
+        draw = RandSlicesd(["flair", "t1"], count=4).set_random_state(0)
+        assert sorted(self.numbers(draw(case))) == [2, 3, 4, 5]
+        numbers = self.numbers(RandSlicesd(["flair", "t1"], count=6).set_random_state(0)(case))
+        assert set(numbers[:4]) == {2, 3, 4, 5} and len(set(numbers[4:])) == 2
+        only = RandSlicesd(["flair", "t1"], count=9, min_share=0.0).set_random_state(0)(case)
+        assert set(self.numbers(only)) == {1, 2, 3, 4, 5}, "never one without brain"
+
+    def test_sequences_in_the_order_of_the_keys_with_their_masks(self, case):
+        for item in RandSlicesd(["flair", "t1"], count=4)(case):
+            z = int(item["image"][0, 0, 0]) - 20
+            assert item["image"].shape == (2, 5, 4)
+            assert (item["image"][0] == 20 + z).all() and (item["image"][1] == 10 + z).all()
+            for key in ("brain_mask", "lesion_free"):
+                assert torch.equal(item[key], case[key][z][None])
+
+    def test_seeded(self, case):
+        def sequence(seed: int) -> list[int]:
+            draw = RandSlicesd(["flair", "t1"], count=2).set_random_state(seed)
+            return [z for _ in range(10) for z in self.numbers(draw(case))]
+
+        assert sequence(0) == sequence(0) != sequence(1)
+        assert set(sequence(0)) == {2, 3, 4, 5}

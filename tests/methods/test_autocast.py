@@ -1,0 +1,30 @@
+"""The network computes in bfloat16 only where it is asked to, and what it returns is float32."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from shared.methods.autocast import AutocastInferer
+
+
+class Product(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor, scale: torch.Tensor, offset: float = 0.0) -> torch.Tensor:
+        y = self.layer(x)
+        self.dtype = y.dtype
+        return y * scale + offset
+
+
+@pytest.mark.parametrize(("enabled", "inside"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_precision_and_arguments(enabled: bool, inside: torch.dtype):
+    torch.manual_seed(0)
+    network, x, scale = Product(), torch.randn(3, 16), torch.tensor(2.0)
+    expected = network(x, scale, offset=1.0)
+    out = AutocastInferer(enabled)(x, network, scale, offset=1.0)
+    assert network.dtype == inside and out.dtype == torch.float32
+    assert torch.equal(out, expected) is not enabled
+    torch.testing.assert_close(out, expected, atol=0.05, rtol=0)
