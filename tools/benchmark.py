@@ -48,7 +48,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "paper: stride 2, 100 steps": {"stride": 2, "timesteps": LEADING_100},
         **{
             f"stride {stride}, {steps} steps": {"stride": stride, "steps": steps}
-            for stride, steps in ((7, 20), (7, 7), (16, 20), (16, 7), (16, 3), (16, 2), (16, 1))
+            for stride, steps in ((7, 20), (16, 20), (16, 7), (16, 3), (16, 2), (16, 1))
         },
         "stride 16, 7 steps, DPM-Solver++(2M)": {"stride": 16, "steps": 7, "sampler": "dpmpp_2m"},
         "cyclic U-Net": {"mode": "cyclic_unet"},
@@ -108,11 +108,12 @@ def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], li
     if args.bundle == "mmccd":
         to_native = parser.get_parsed_content("native_maps")
         natives = [to_native(dict(data)) for _, data, _ in done]
-        rate = ConfigParser.load_config_file(ROOT / "bundles/brain_mri_anomaly_mmccd/configs/calibrate.json")
+        overlay = ConfigParser.load_config_file(ROOT / "bundles/brain_mri_anomaly_mmccd/configs/calibrate.json")
+        parser["false_positive_rate"] = overlay["false_positive_rate"]
         fitted = calibrate(
             [lesion_free_values(d) for d in natives],
             [case["case_id"] for case, _, _ in done],
-            rate["false_positive_rate"],
+            parser.get_parsed_content("false_positive_rate"),
             parser.get_parsed_content("weights"),
         )
         parser["threshold"] = fitted.threshold

@@ -63,6 +63,12 @@ def test_a_2d_image_becomes_one_slice(tmp_path):
         read_volume(str(tmp_path / "x.nii.gz"), "t1")
 
 
+def test_a_2d_image_of_more_axes_cannot_be_written_back(tmp_path):
+    path = save(tmp_path / "x.nii.gz", SLICE[..., None])
+    with pytest.raises(InputError, match=r"is a 2D image with 4 axes .*2 or 3 axes"):
+        read_volume(str(path), "t1", slices=True)
+
+
 def test_a_2d_image_need_not_state_its_thickness(tmp_path):
     volume = read_volume(str(without_pixdim_3(tmp_path / "x.nii")), "t1", slices=True)
     assert volume.spacing == (SPACING, SPACING, 1.0) == nib.load(tmp_path / "x.nii").header.get_zooms() + (1.0,)

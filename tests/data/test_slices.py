@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged, Orientationd, RandFlipd
 
 from shared.data.slices import (
+    AsVolumed,
     LesionFreed,
     MedianUnitsd,
     RandSlicesd,
@@ -25,6 +26,24 @@ def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) 
     """``X Y Z`` values as a ``1 X Y Z`` image of a spacing in mm."""
     affine = torch.diag(torch.tensor([*spacing, 1.0], dtype=torch.float64))
     return MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=affine)
+
+
+def test_2d_image_gets_its_slice_axis_and_volumes_stay(tmp_path: Path):
+    """Loaded as ``X Y``, it is given an axis of one slice where its affine says."""
+    affine = np.diag([-2.0, 3.0, 4.0, 1.0])
+    affine[:3, 3] = (5, 6, 7)
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    for name, stored in (("flat", values), ("volume", np.stack([values, values], axis=2))):
+        nib.save(nib.Nifti1Image(stored, affine), tmp_path / f"{name}.nii.gz")
+    flat, whole = (
+        Compose([LoadImaged("image", ensure_channel_first=True), AsVolumed("image")])({"image": tmp_path / name})
+        for name in ("flat.nii.gz", "volume.nii.gz")
+    )
+    assert flat["image"].shape == (1, 3, 4, 1) and torch.equal(flat["image"][0, ..., 0], torch.from_numpy(values))
+    np.testing.assert_allclose(flat["image"].affine, affine)
+    assert len(flat["image"].pixdim) == 3
+    assert Orientationd("image", axcodes="RAS", labels=None)(flat)["image"].shape == (1, 3, 4, 1)
+    assert whole["image"].shape == (1, 3, 4, 2)
 
 
 class TestSliceSpacingd:
