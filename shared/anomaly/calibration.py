@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ class Calibration:
         healthy_scores: share of these voxels above ``threshold`` in each scan, sorted.
         cases: ids of the scans.
         weights_sha256: of the weights they were run with.
-        stale: the weights in use are others; not stored.
+        settings: of the method that shape the map, by name.
+        stale: what the threshold belongs to where that is not in use: other weights, or other settings, by name; empty
+            where it fits. Not stored.
     """
 
     threshold: float
@@ -46,7 +48,8 @@ class Calibration:
     healthy_scores: list[float]
     cases: list[str]
     weights_sha256: str
-    stale: bool = field(default=False, compare=False)
+    settings: dict[str, Any] = field(default_factory=dict)
+    stale: str = field(default="", compare=False)
 
     def percentile(self, score: float) -> float:
         """Share of the healthy scans that score lower, in percent."""
@@ -59,8 +62,8 @@ class Calibration:
             temporary.write_text(json.dumps(content, indent=4) + "\n")
 
 
-def load_calibration(path: str, weights: str) -> Calibration:
-    """Read the stored threshold; one that belongs to other weights than those in use is stale, with a warning.
+def load_calibration(path: str, weights: str, settings: Mapping[str, Any] | None = None) -> Calibration:
+    """Read the stored threshold; one that belongs to other weights or settings than those in use is stale: a warning.
 
     Raises:
         WeightsError: the file is missing or no calibration, or the weights are missing.
@@ -76,10 +79,13 @@ def load_calibration(path: str, weights: str) -> Calibration:
         raise WeightsError(f"{path}: calibration missing. {remedy}") from error
     except (ValueError, TypeError) as error:
         raise WeightsError(f"{path}: not a calibration file ({error}). {remedy}") from error
-    if stored.weights_sha256 == sha256(weights):
-        return stored
-    logger.warning("%s belongs to other weights than %s; its threshold may not fit. %s", path, weights, remedy)
-    return Calibration(**{**asdict(stored), "stale": True})
+    used = json.loads(json.dumps(dict(settings or {})))  # as they are read from a file
+    changed = [name for name in used if stored.settings.get(name) != used[name]]
+    belongs = f"other settings ({', '.join(changed)})" if changed else ""
+    belongs = belongs if stored.weights_sha256 == sha256(weights) else f"other weights than {weights}"
+    if belongs:
+        logger.warning("%s: its threshold belongs to %s and may not fit. %s", path, belongs, remedy)
+    return replace(stored, stale=belongs)
 
 
 def lesion_free(brain_mask: np.ndarray, label: np.ndarray, spacing: Sequence[float], margin_mm: float) -> np.ndarray:
@@ -103,6 +109,7 @@ def calibrate(
     false_positive_rate: float,
     weights: str,
     labelled_left_out: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> Calibration:
     """Fit the threshold to healthy scans or lesion-free tissue, each scan weighted alike.
 
@@ -112,6 +119,7 @@ def calibrate(
         false_positive_rate: share of these voxels left above the threshold.
         weights: file of the weights.
         labelled_left_out: ``values`` are of lesion-free tissue, for there are lesions in the scans; the rule says so.
+        settings: of the method that shape the map.
 
     Raises:
         ValueError: no scan, a scan without brain voxels or with NaN, a rate outside (0, 1), a threshold of 0.
@@ -136,6 +144,7 @@ def calibrate(
         healthy_scores=sorted(float(np.mean(v > threshold)) for v in values),
         cases=list(cases),
         weights_sha256=sha256(weights),
+        settings=dict(settings or {}),
     )
 
 
@@ -161,6 +170,7 @@ class CalibrationFit:
         false_positive_rate: share of healthy or lesion-free brain voxels left above the threshold.
         weights: file of the weights in use.
         label_margin_mm: voxels this near to a label are not counted (`lesion_free`).
+        settings: of the method that shape the map; stored, so that a run with others is told.
 
     Reads ``anomaly_map``, ``native_brain_mask``, ``case_id`` and, where there is one, ``label`` of each case, on one
     grid; the map must not be thresholded yet.
@@ -169,10 +179,17 @@ class CalibrationFit:
         ValueError: ``label_margin_mm`` is below 0.
     """
 
-    def __init__(self, path: str, false_positive_rate: float, weights: str, label_margin_mm: float = 5.0) -> None:
+    def __init__(
+        self,
+        path: str,
+        false_positive_rate: float,
+        weights: str,
+        label_margin_mm: float = 5.0,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         if not label_margin_mm >= 0:
             raise ValueError(f"label_margin_mm is a distance, at least 0, got {label_margin_mm}")
-        self.path, self.false_positive_rate, self.weights = path, false_positive_rate, weights
+        self.path, self.false_positive_rate, self.weights, self.settings = path, false_positive_rate, weights, settings
         self.label_margin_mm, self.labelled_left_out = label_margin_mm, False
         self.values: list[np.ndarray] = []
         self.cases: list[str] = []
@@ -188,6 +205,7 @@ class CalibrationFit:
             self.cases.append(str(case["case_id"]))
 
     def _write(self) -> None:
-        fitted = calibrate(self.values, self.cases, self.false_positive_rate, self.weights, self.labelled_left_out)
+        about = (self.false_positive_rate, self.weights, self.labelled_left_out, self.settings)
+        fitted = calibrate(self.values, self.cases, *about)
         fitted.save(self.path)
         logger.info("%s: threshold %.5g; %s", self.path, fitted.threshold, fitted.rule)

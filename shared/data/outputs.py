@@ -55,8 +55,8 @@ class CaseReports:
         self.rows: list[dict[str, Any]] = []
         self.pictures: dict[str, bytes] = {}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
-        stale = "the stored threshold belongs to other weights: run configs/calibrate.json on healthy scans"
-        self.general_warnings = [stale] if calibration.stale else []
+        stale = f"the stored threshold belongs to {calibration.stale}: run configs/calibrate.json on healthy scans"
+        self.general_warnings = [stale] if calibration.stale and threshold == calibration.threshold else []
         self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:

@@ -121,7 +121,7 @@ class TestFile:
 
     def test_staleness_is_found_not_stored(self, tmp_path: Path, weights: str):
         path = tmp_path / "calibration.json"
-        replace(stored(weights), stale=True).save(path)
+        replace(stored(weights), stale="other weights").save(path)
         assert "stale" not in json.loads(path.read_text())
         assert not load_calibration(str(path), weights).stale
 
@@ -139,6 +139,17 @@ class TestFile:
         assert record.levelno == logging.WARNING
         for told in (str(path), weights, "configs/calibrate.json"):
             assert told in record.getMessage()
+
+    def test_other_settings_are_named(self, tmp_path: Path, weights: str, caplog: pytest.LogCaptureFixture):
+        """Thresholds of a squared and of a one-sided error have different units."""
+        settings = {"error": "bright", "timesteps": (999,), "fluid_below": None}
+        path = tmp_path / "calibration.json"
+        calibrate([uniform(0, 1, 1_000)], ["a"], 0.01, weights, settings=settings).save(path)
+        assert not load_calibration(str(path), weights, {**settings, "timesteps": [999]}).stale
+        assert not caplog.records
+        loaded = load_calibration(str(path), weights, {**settings, "error": "squared", "stride": 2})
+        assert loaded.stale == "other settings (error, stride)"
+        assert "other settings (error, stride)" in caplog.records[0].getMessage()
 
     def test_missing_file(self, tmp_path: Path, weights: str):
         path = str(tmp_path / "calibration.json")

@@ -64,7 +64,7 @@ class History:
 
 
 def run(
-    folder: Path, weights: str, cases: list[dict[str, Any]], threshold: float = THRESHOLD, stale: bool = False
+    folder: Path, weights: str, cases: list[dict[str, Any]], threshold: float = THRESHOLD, stale: str = ""
 ) -> CaseReports:
     calibration = Calibration(
         threshold=THRESHOLD,
@@ -134,6 +134,8 @@ def test_given_threshold_is_named_as_such(tmp_path: Path, weights: str, cases: l
     rows = run(tmp_path / "out", weights, cases, threshold=0.8).rows
     assert [row["threshold_source"] for row in rows] == ["given by --threshold"] * 2
     assert [row["threshold"] for row in rows] == [0.8] * 2
+    stale = run(tmp_path / "out", weights, cases, threshold=0.8, stale="other weights").rows
+    assert stale[1]["warnings"] == []  # the stored threshold is not in use
 
 
 def test_threshold_of_a_volume_is_named_and_its_score_stays_that_of_the_stored_one(
@@ -152,7 +154,7 @@ def test_threshold_of_a_volume_is_named_and_its_score_stays_that_of_the_stored_o
 def test_stale_threshold_is_a_warning_of_every_case(
     tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None
 ):
-    handler = run(tmp_path / "out", weights, cases, stale=True)
+    handler = run(tmp_path / "out", weights, cases, stale="other weights")
     first, second = (row["warnings"] for row in handler.rows)
     assert first[0] == "thick slices" and "other weights" in first[1] and "configs/calibrate.json" in first[1]
     assert second == first[1:]
