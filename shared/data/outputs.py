@@ -56,7 +56,7 @@ class CaseReports:
         self.pictures: dict[str, bytes] = {}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
         stale = f"the stored threshold belongs to {calibration.stale}: run configs/calibrate.json on healthy scans"
-        self.general_warnings = [stale] if calibration.stale and threshold == calibration.threshold else []
+        self.general_warnings = [stale] if calibration.stale else []
         self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:

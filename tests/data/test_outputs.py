@@ -134,8 +134,6 @@ def test_given_threshold_is_named_as_such(tmp_path: Path, weights: str, cases: l
     rows = run(tmp_path / "out", weights, cases, threshold=0.8).rows
     assert [row["threshold_source"] for row in rows] == ["given by --threshold"] * 2
     assert [row["threshold"] for row in rows] == [0.8] * 2
-    stale = run(tmp_path / "out", weights, cases, threshold=0.8, stale="other weights").rows
-    assert stale[1]["warnings"] == []  # the stored threshold is not in use
 
 
 def test_threshold_of_a_volume_is_named_and_its_score_stays_that_of_the_stored_one(
