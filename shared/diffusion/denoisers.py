@@ -74,3 +74,43 @@ class VPDenoiser:
         t = torch.full((len(x),), self.timestep(sigma), dtype=torch.float32, device=x.device)
         predicted = self.network(x / math.sqrt(1 + sigma**2), t, condition).to(x.dtype)
         return predicted if self.prediction == "x0" else x - sigma * predicted
+
+
+class EDMDenoiser:
+    """A network with the preconditioning of EDM as a denoiser (Karras et al. 2022, table 1, eq. 7).
+
+    What the network is given and what it must return have unit variance at every noise level, for data of mean 0 and
+    standard deviation ``sigma_data``.
+
+    Args:
+        network: ``network(c_in * x, c_noise, condition)`` with ``c_noise = ln(sigma) / 4``, ``(B,)``, float32, about
+            -1.2 to 1.1 for sigma from 0.01 to 80; returns ``B C *S``. An embedding made for timesteps to 1000 must
+            scale it first.
+        sigma_data: standard deviation of the clean images, in their units.
+
+    Raises:
+        ValueError: ``sigma_data`` is not above 0.
+    """
+
+    def __init__(self, network: Callable[[Tensor, Tensor, Tensor | None], Tensor], sigma_data: float) -> None:
+        if not 0 < sigma_data < math.inf:
+            raise ValueError(f"sigma_data is {sigma_data}; it must be above 0, the standard deviation of the images.")
+        self.network, self.sigma_data = network, sigma_data
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, condition: Tensor | None = None) -> Tensor:
+        """The clean image expected behind a noisy one.
+
+        Args:
+            x: ``B C *S``, ``x0 + sigma * eps``.
+            sigma: a number, a scalar tensor or, in training, one for each case, ``(B,)``; above 0.
+            condition: handed to the network as it is, clean and unscaled.
+
+        Returns:
+            x0, ``B C *S``, in the dtype of ``x`` whatever the network computes in.
+        """
+        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x))
+        c_noise = (sigma.log() / 4).float()
+        sigma = sigma.reshape(-1, *(1,) * (x.dim() - 1))
+        total = (sigma**2 + self.sigma_data**2).sqrt()  # standard deviation of the noisy image
+        predicted = self.network(x / total, c_noise, condition).to(x.dtype)
+        return (self.sigma_data / total) ** 2 * x + sigma * self.sigma_data / total * predicted

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 Denoise = Callable[[Tensor, float], Tensor]
@@ -97,6 +98,60 @@ def sample_ancestral(
         if sigma_next > 0:
             sigma_up = sigma_next * math.sqrt(sigma**2 - sigma_next**2) / sigma
             x = x + sigma_up * noise(step)
+    return x
+
+
+def langevin_step(denoise: Denoise, x: Tensor, sigma: float, noise: Tensor, snr: float) -> Tensor:
+    """One step of Langevin dynamics at a fixed noise level (score SDE, arXiv 2011.13456, algorithm 4).
+
+    Its length is that of each case alone, so that a case does not depend on the others of its batch.
+
+    Args:
+        denoise: ``denoise(x, sigma) -> x0``.
+        x: the state, ``B C *S``, not equal to what is denoised from it.
+        sigma: its noise level, above 0.
+        noise: standard normal, of the shape of ``x``.
+        snr: "signal-to-noise ratio", the norm of the term of the score over that of the noise.
+
+    Returns:
+        The state at the same noise level, ``B C *S``. Of a normal distribution it leaves all as it is but the
+        variance, which repeated steps hold at (1 + snr^2) times the true one.
+    """
+    score = (denoise(x, sigma) - x) / sigma**2
+    norms = [torch.linalg.vector_norm(each.flatten(1), dim=1) for each in (noise, score)]
+    length = 2 * (snr * norms[0] / norms[1]).square().reshape(-1, *(1,) * (x.dim() - 1))
+    return x + length * score + (2 * length).sqrt() * noise
+
+
+def sample_predictor_corrector(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: Noise | None = None,
+    callback: Callback | None = None,
+    snr: float = 0.075,
+) -> Tensor:
+    """At every noise level a Langevin step, then a step of reverse diffusion (arXiv 2011.13456, algorithm 2; TSGM).
+
+    Two evaluations a step, made for about 1000 geometric noise levels: with 100 the variance of the sample is some
+    10 % too high. The corrector comes first, as in the code of TSGM; its paper prints the other order. Step ``i``
+    draws ``noise(2 * i)`` for the corrector and ``noise(2 * i + 1)`` for the predictor, but for the last, which adds
+    none. The callback is told the corrected state, so that what was denoised last is the sample.
+
+    Raises:
+        ValueError: no ``noise`` was given.
+    """
+    if noise is None:
+        raise ValueError("sample_predictor_corrector draws noise at every step; pass noise=, a function of the draw.")
+    for step, (sigma, sigma_next) in enumerate(_steps(sigmas)):
+        x = langevin_step(denoise, x, sigma, noise(2 * step), snr)
+        denoised = denoise(x, sigma)
+        if callback is not None:
+            callback(step, x, sigma, denoised)
+        x = denoised + (sigma_next / sigma) ** 2 * (x - denoised)
+        if sigma_next > 0:
+            x = x + math.sqrt(sigma**2 - sigma_next**2) * noise(2 * step + 1)
     return x
 
 

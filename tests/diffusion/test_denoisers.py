@@ -1,4 +1,4 @@
-"""The denoiser of a variance-preserving network against closed forms and the schedule it was trained on."""
+"""The denoisers against closed forms: of a variance-preserving network on its schedule, and of EDM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from shared.diffusion.denoisers import VPDenoiser
+from shared.diffusion.denoisers import EDMDenoiser, VPDenoiser
 from shared.diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
 
 ABAR = linear_alphas_cumprod()
@@ -106,3 +106,61 @@ def test_noise_levels_the_network_never_saw_are_refused(sigma: float):
 def test_unknown_predictions_are_refused():
     with pytest.raises(ValueError, match="'velocity'; choose 'x0' or 'epsilon'"):
         VPDenoiser(Recorder(), ABAR, "velocity")
+
+
+EDM_SIGMAS = [1e-3, 0.01, 0.5, 3.0, 80.0]
+
+
+def edm_network(x_scaled: torch.Tensor, c_noise: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+    """The perfect network for N(MEAN, STD^2): with std STD, the denoiser is c_skip x + sigma^2 MEAN / total^2."""
+    sigma = (4 * c_noise.double()).exp().reshape(-1, *(1,) * (x_scaled.dim() - 1))
+    return MEAN * sigma / (STD * (sigma**2 + STD**2).sqrt()) * torch.ones_like(x_scaled)
+
+
+@pytest.mark.parametrize("sigma", EDM_SIGMAS)
+def test_edm_with_the_perfect_network_is_the_posterior_mean(sigma: float):
+    x = MEAN + math.hypot(STD, sigma) * torch.linspace(-3, 3, 12, dtype=torch.float64).reshape(2, 1, 6)
+    # c_noise is float32: 2^-24 of at most 1.7, times 4, is the error of sigma in edm_network, on outputs below 1.
+    torch.testing.assert_close(EDMDenoiser(edm_network, STD)(x, sigma), gaussian(x, sigma), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", EDM_SIGMAS)
+def test_edm_input_and_target_have_unit_variance_at_every_noise_level(sigma: float):
+    # Two orthogonal vectors of unit variance: the second moments of data and noise are exact, not sampled.
+    unit, noise = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1]], dtype=torch.float64).reshape(2, 1, 1, 4)
+    x0, network = STD * unit, Recorder()
+    x = x0 + sigma * noise
+    without = EDMDenoiser(network, STD)(x, sigma)  # c_skip x, the network being 0
+    c_out = EDMDenoiser(lambda *given: torch.ones_like(x), STD)(x, sigma) - without
+    assert float(network.x_vp.square().mean()) == pytest.approx(1, rel=1e-12)
+    assert float(((x0 - without) / c_out).square().mean()) == pytest.approx(1, rel=1e-6)  # 1 - c_skip cancels
+
+
+def test_edm_keeps_clean_images_and_leaves_noise_alone():
+    x = torch.linspace(-2, 2, 5, dtype=torch.float64).reshape(1, 1, 5)
+    ones = EDMDenoiser(lambda x, c_noise, condition: torch.ones_like(x), STD)
+    torch.testing.assert_close(ones(x, 1e-7), x, rtol=0, atol=2e-7)  # c_skip to 1, c_out to 0
+    torch.testing.assert_close(ones(x, 1e7), torch.full_like(x, STD), rtol=0, atol=1e-6)  # c_skip to 0, c_out to STD
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 5), (3, 2, 4, 5), (2, 1, 3, 4, 5)])
+def test_edm_noise_levels_may_differ_in_a_batch_and_the_condition_stays_clean(shape: tuple[int, ...]):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    network, condition = Recorder(), torch.ones(shape)
+    levels = torch.tensor(EDM_SIGMAS[: len(x)])
+    together = EDMDenoiser(network, STD)(x, levels, condition)
+    assert network.condition is condition and network.t.dtype == torch.float32
+    torch.testing.assert_close(network.t, levels.log() / 4)
+    for case, sigma in enumerate(levels):
+        for given in (float(sigma), sigma):
+            alone = EDMDenoiser(network, STD)(x[case : case + 1], given)
+            torch.testing.assert_close(alone, together[case : case + 1], rtol=1e-15, atol=0)
+
+
+def test_edm_keeps_the_dtype_of_the_state_and_refuses_data_of_no_spread():
+    denoised = EDMDenoiser(Recorder(torch.bfloat16), STD)(torch.ones(1, 1, 4), STD)
+    assert denoised.dtype == torch.float32
+    torch.testing.assert_close(denoised, torch.full_like(denoised, 0.5))  # c_skip is 1/2 at sigma_data
+    for sigma_data in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="it must be above 0"):
+            EDMDenoiser(Recorder(), sigma_data)
