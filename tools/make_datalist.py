@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shared.data import datalists  # noqa: E402
 from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
 from shared.data.errors import DataListError  # noqa: E402
+from shared.data.folder_cases import split_sequence  # noqa: E402
 from shared.data.implants import implanted_sections  # noqa: E402
 
 Case = dict[str, Any]
@@ -51,7 +52,7 @@ def folder_cases(source: Path, options: argparse.Namespace) -> list[Case]:
     """Cases of a folder of NIfTI files; the sequences of one subject are one case."""
     cases: dict[str, Case] = {}
     for found in gather_cases(dataset_dir=str(source), sequence=options.sequence):
-        subject, sequence = datalists.split_sequence(found["case_id"], options.sequence)
+        subject, sequence = split_sequence(found["case_id"], options.sequence)
         subject = subject or source.resolve().name
         case = cases.setdefault(subject, {"case_id": subject})
         if sequence in case:
@@ -117,7 +118,7 @@ def ixi_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Ca
     split = {row["subject"]: row["split"] for row in _rows(source / "subjects.csv")} if options.kind == "ixi" else {}
     sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
     for found in gather_cases(dataset_dir=str(source)):
-        subject = datalists.split_sequence(found["case_id"], "t1")[0]
+        subject = split_sequence(found["case_id"], "t1")[0]
         sections[_SECTION_OF[split.get(subject, "test")]].append({"case_id": subject, "t1": found["image"]})
     return sections
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from .errors import DataListError
 from .folder_cases import NIFTI, cases_of_folder
-from .folder_cases import split_sequence as split_sequence
 
 SECTIONS = ("training", "validation", "test")
 SEQUENCES = ("t1", "t1ce", "t2", "flair", "pd")

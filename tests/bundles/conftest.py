@@ -92,6 +92,13 @@ class Bundle:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
+    def train_in_two_processes(self, options: Mapping[str, Any], cwd: Path) -> None:
+        """Train under torchrun with gloo, started in an empty folder, which stays empty."""
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2")
+        done = self.run("train.json multi_gpu_train.json", options, cwd=cwd, launcher=launcher)
+        assert done.returncode == 0, done.stderr
+        assert not list(cwd.iterdir())
+
 
 def environment() -> dict[str, str]:
     """Variables of the commands: no paths of this process, and the CPU, where equal runs are equal bit for bit."""

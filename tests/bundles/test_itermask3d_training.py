@@ -100,11 +100,7 @@ def test_number_of_workers_does_not_matter(itermask3d, datalist, trained, tmp_pa
 def test_two_processes_train_together_from_another_folder(itermask3d, datalist, tmp_path):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2")
-    options = training(datalist, out, max_epochs=2)
-    done = itermask3d.run("train.json multi_gpu_train.json", options, cwd=elsewhere, launcher=launcher)
-    assert done.returncode == 0, done.stderr
-    assert not list(elsewhere.iterdir())
+    itermask3d.train_in_two_processes(training(datalist, out, max_epochs=2), cwd=elsewhere)
     assert {"model.pt", "checkpoint.pt"} <= {f.name for f in out.iterdir()}
     assert load(out / "checkpoint.pt")["trainer"]["iteration"] == 2  # 4 cases, 2 at a time in each of 2 processes
 

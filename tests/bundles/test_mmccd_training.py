@@ -104,11 +104,7 @@ def test_number_of_workers_does_not_matter(mmccd, datalists, trained, tmp_path):
 def test_two_processes_train_together_from_another_folder(mmccd, datalists, tmp_path):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2")
-    options = training(datalists.good, out, max_epochs=2, cases_per_batch=1)
-    done = mmccd.run("train.json multi_gpu_train.json", options, cwd=elsewhere, launcher=launcher)
-    assert done.returncode == 0, done.stderr
-    assert not list(elsewhere.iterdir())
+    mmccd.train_in_two_processes(training(datalists.good, out, max_epochs=2, cases_per_batch=1), cwd=elsewhere)
     assert {"model.pt", "checkpoint.pt"} <= {f.name for f in out.iterdir()}
     assert load(out / "checkpoint.pt")["trainer"]["iteration"] == 4  # 4 cases, 1 at a time in each of 2 processes
 
