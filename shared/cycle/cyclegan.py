@@ -66,6 +66,12 @@ class CycleGAN(nn.Module):
         # MONAI's default passes the logits through a leaky ReLU before the square, which is not least-squares GAN.
         self.adversarial = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
 
+    def forward(
+        self, images: Mapping[str, torch.Tensor], fakes: Mapping[str, torch.Tensor] | None = None
+    ) -> GeneratorLosses | torch.Tensor:
+        """:meth:`generator_loss`, or :meth:`discriminator_loss` where fakes are given; what several GPUs call."""
+        return self.generator_loss(images) if fakes is None else self.discriminator_loss(images, fakes)
+
     def generator_loss(self, images: Mapping[str, torch.Tensor]) -> GeneratorLosses:
         """Losses on unpaired images of both domains, ``B C X Y`` each; no gradient reaches the discriminators."""
         fakes = {domain: self.generators[domain](images[source]) for domain, source in DOMAINS.items()}

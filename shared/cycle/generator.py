@@ -43,14 +43,22 @@ class ResnetGenerator(nn.Module):
         width: channels at full resolution; four times as many in the residual blocks.
         blocks: number of residual blocks.
         residual: learn the change, x + G(x) for intensities of any unit, with a last convolution that starts at 0, so
-            that training starts at the identity; otherwise the image itself, by a tanh in [-1, 1], as in the paper.
+            that training starts at the identity, and nearest neighbours and a convolution in place of each transposed
+            convolution; otherwise the image itself, by a tanh in [-1, 1], as in the paper.
     """
 
     def __init__(self, channels: int = 1, width: int = 64, blocks: int = 9, residual: bool = False) -> None:
         super().__init__()
         self.residual = residual
         halve = partial(Convolution, 2, strides=2, kernel_size=3, norm="INSTANCE", act="RELU")
-        double = partial(halve, is_transposed=True)
+        same = partial(halve, strides=1)
+
+        def double(inside: int, outside: int) -> nn.Module:
+            """Twice the size; a transposed convolution, the paper's, leaves a checkerboard in the change of an image."""
+            if residual:
+                return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), same(inside, outside))
+            return halve(inside, outside, is_transposed=True)
+
         self.layers = nn.Sequential(
             reflected_convolution(channels, width, 7),
             nn.InstanceNorm2d(width),

@@ -115,6 +115,48 @@ class MedianUnitsd(MapTransform):
         return d
 
 
+def half_median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale an image whose background is 0 so that the median of its brain is 0.5, and its values are about [0, 1].
+
+    Args:
+        image: any shape, one sequence of one subject.
+        brain_mask: the same shape, 0/1; the median is taken there.
+
+    Returns:
+        the image in the new units, and the size of one new unit in old ones (a scalar tensor).
+    """
+    unit = 2 * image[brain_mask > 0].median()
+    return image / unit, unit
+
+
+class HalfMedianUnitsd(MapTransform):
+    """Scale by :func:`half_median_units`; keys are images ``Z X Y``, ``mask_key`` their brain mask."""
+
+    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
+        super().__init__(keys)
+        self.mask_key = mask_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = half_median_units(d[key], d[self.mask_key])[0]
+        return d
+
+
+class LabelOrNoned(MapTransform):
+    """Give a case without a label an empty one, ``1 X Y Z``, on the grid of its brain mask."""
+
+    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
+        super().__init__(keys)
+        self.mask_key = mask_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.keys:
+            d.setdefault(key, torch.zeros_like(d[self.mask_key]))
+        return d
+
+
 class RandSlicesd(Randomizable, MapTransform):
     """Draw slices of a case, all with enough brain alike: a list of ``{"image", "brain_mask", "lesion_free"}``.
 

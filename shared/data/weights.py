@@ -57,6 +57,27 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     return network.eval()
 
 
+def save_half(network: torch.nn.Module, path: str | Path) -> None:
+    """Write a network's state dict in half precision, atomically."""
+    state = network.state_dict()
+    save_atomically({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
+
+
+class LatestWeights:
+    """Handler for a trainer without a metric to choose by, such as a GAN's: write the weights after every epoch.
+
+    Args:
+        path: of the half-precision state dict, replaced each time.
+        network: whose weights are written.
+    """
+
+    def __init__(self, path: str, network: torch.nn.Module) -> None:
+        self.path, self.network = path, network
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: save_half(self.network, self.path))
+
+
 class BestWeights:
     """Handler for an evaluator: keep the weights with the lowest key metric as a half-precision state dict.
 
@@ -78,8 +99,7 @@ class BestWeights:
             self.best = metric
             if not self.write:
                 return
-            state = self.network.state_dict()
-            save_atomically({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, self.path)
+            save_half(self.network, self.path)
             logger.info("best %s so far: %.5g, weights in %s", engine.state.key_metric_name, metric, self.path)
 
     def state_dict(self) -> dict[str, float]:

@@ -1,0 +1,86 @@
+"""Pairs of slices at the same height of the brain: without and with a lesion, for learning between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from .errors import DataListError
+from .seeding import derive_seed
+
+
+class HeightMatchedPairs(Dataset):
+    """Unpaired slices of two domains, drawn at equal relative height: lesions are rarest where slices are free of them.
+
+    A network that tells or translates one domain from the other would otherwise learn height. Tenths of the brain's
+    height that hold both domains are drawn alike, then a slice of each domain within the tenth. What the n-th item of
+    an epoch is depends on (seed, epoch, n) only.
+
+    Args:
+        cases: ``image`` ``Z S X Y`` or a list of ``Z X Y``, see ``keys``; read once.
+        keys: sequences of a case, ``Z X Y`` each, stacked to ``S X Y`` in this order.
+        transform: of one slice ``{"image": S X Y, "brain_mask": 1 X Y, "lesion_free": 1 X Y}``, for augmentation.
+        length: of an epoch, in pairs.
+        seed: of the draws.
+        lesion_slices_too: the "healthy" slice may hold a lesion, which its ``lesion_free`` leaves out.
+        min_share: of the largest slice's brain that a slice must hold.
+        min_lesion: pixels of a lesion that make a slice one of the domain "tumor".
+
+    Raises:
+        DataListError: no tenth of the height holds both domains.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        keys: Sequence[str],
+        transform: Callable[[dict[str, Any]], dict[str, Any]],
+        length: int,
+        seed: int = 0,
+        lesion_slices_too: bool = False,
+        min_share: float = 0.25,
+        min_lesion: int = 30,
+    ) -> None:
+        self.transform, self.length, self.seed = transform, length, seed
+        self.slices: list[dict[str, torch.Tensor]] = []
+        domains: dict[str, dict[int, list[int]]] = {"healthy": {}, "tumor": {}}
+        for case in (cases[n] for n in range(len(cases))):
+            brain, lesion = (case[key].sum(dim=(1, 2)) for key in ("brain_mask", "label"))
+            usable = (brain >= max(float(min_share * brain.max()), 1)).nonzero()[:, 0].tolist()
+            for z in usable:
+                tenth = min(9, 10 * (z - usable[0]) // max(usable[-1] - usable[0], 1))
+                images = torch.stack([case[key][z] for key in keys])
+                masks = {key: case[key][z][None] for key in ("brain_mask", "lesion_free")}
+                if lesion[z] == 0 or lesion_slices_too:
+                    domains["healthy"].setdefault(tenth, []).append(len(self.slices))
+                if lesion[z] >= min_lesion:
+                    domains["tumor"].setdefault(tenth, []).append(len(self.slices))
+                self.slices.append({"image": images, **masks})
+        self.domains, self.tenths = domains, sorted(set(domains["healthy"]) & set(domains["tumor"]))
+        if not self.tenths:
+            raise DataListError(
+                "no height of the brain has slices with a lesion and slices without; add labelled cases to the datalist"
+            )
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, torch.Tensor]:
+        """``healthy`` and ``tumor`` ``S X Y``, each with ``_brain_mask`` and ``_lesion_free`` ``1 X Y``."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        random = np.random.RandomState(derive_seed(self.seed, epoch, index))
+        tenth = self.tenths[random.randint(len(self.tenths))]
+        pair = {}
+        for domain, slices in self.domains.items():
+            drawn = dict(self.slices[slices[tenth][random.randint(len(slices[tenth]))]])
+            if hasattr(self.transform, "set_random_state"):
+                self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index, domain))
+            drawn = self.transform(drawn)
+            pair[domain] = torch.as_tensor(np.asarray(drawn["image"]))
+            for mask in ("brain_mask", "lesion_free"):
+                pair[f"{domain}_{mask}"] = torch.as_tensor(np.asarray(drawn[mask]))
+        return pair

@@ -1,0 +1,45 @@
+"""Grids of images drawn while a generative network trains: what its loss does not say, people see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+
+def image_grid(rows: Sequence[Sequence[torch.Tensor]]) -> np.ndarray:
+    """Lay images ``X Y`` in [0, 1] out as rows, each turned as an axial slice is read, anterior up.
+
+    Returns:
+        ``height width`` uint8.
+    """
+    turned = [[np.asarray(x.detach().cpu().float().clamp(0, 1)).T[::-1, ::-1] for x in row] for row in rows]
+    return (255 * np.block(turned)).round().astype(np.uint8)
+
+
+class SampleGrid:
+    """Handler for a trainer: after each epoch write ``samples.png`` and a TensorBoard image.
+
+    Args:
+        draw: makes the rows of the grid, images ``X Y`` in [0, 1].
+        output_dir: for the PNG, replaced each time, and the TensorBoard log, which keeps all.
+        interval: in epochs.
+    """
+
+    def __init__(self, draw: Callable[[], Sequence[Sequence[torch.Tensor]]], output_dir: str, interval: int = 1):
+        self.draw, self.output_dir, self.interval = draw, Path(output_dir), interval
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self)
+
+    def __call__(self, engine: Engine) -> None:
+        grid = image_grid(self.draw())
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grid).save(self.output_dir / "samples.png")
+        with SummaryWriter(str(self.output_dir)) as log:
+            log.add_image("samples", grid, engine.state.epoch, dataformats="HW")
