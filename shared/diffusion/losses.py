@@ -21,8 +21,7 @@ def edm_loss(denoise: Denoise, x0: Tensor, sigma: Tensor, noise: Tensor, sigma_d
     The weight makes it the plain squared error of the network inside :class:`~.denoisers.EDMDenoiser`.
     """
     sigma = sigma.reshape(-1, *(1,) * (x0.dim() - 1))
-    weight = (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
-    return (weight * _squared_error(denoise, x0, sigma, noise)).mean()
+    return (edm_weight(sigma, sigma_data) * _squared_error(denoise, x0, sigma, noise)).mean()
 
 
 def ve_loss(denoise: Denoise, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -31,7 +30,20 @@ def ve_loss(denoise: Denoise, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tenso
     The score is ``(denoise(x, sigma) - x) / sigma^2``, so that this is the squared error over sigma^2.
     """
     sigma = sigma.reshape(-1, *(1,) * (x0.dim() - 1))
-    return (_squared_error(denoise, x0, sigma, noise) / sigma**2).mean()
+    return (ve_weight(sigma) * _squared_error(denoise, x0, sigma, noise)).mean()
+
+
+def edm_weight(sigma: Tensor, sigma_data: float) -> Tensor:
+    """Weight of the squared error in :func:`edm_loss`, of the shape of ``sigma``."""
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+
+
+def ve_weight(sigma: Tensor, sigma_data: float = 1.0) -> Tensor:
+    """Weight of the squared error in :func:`ve_loss`, of the shape of ``sigma``, whatever the images' deviation."""
+    return 1 / sigma**2
+
+
+WEIGHTS: dict[str, Callable[[Tensor, float], Tensor]] = {"edm": edm_weight, "ve": ve_weight}
 
 
 def _squared_error(denoise: Denoise, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
