@@ -5,7 +5,9 @@
 DATALIST.json holds labelled cases (``tools/make_datalist.py lgg2d`` or ``implanted`` makes one; cases of the group
 "healthy" count as lesion-free). For each setting it gives network evaluations, FLOPs, time relative to the first row,
 Dice at the threshold, best Dice and AUPRC, with the paired difference of Dice and the correlation of the maps to the
-first setting. The threshold of MMCCD is refitted for each setting to the lesion-free tissue of the same cases.
+first setting; for TSGM also how its samples compare with those of the first setting: the root mean square difference of
+their means and the ratio of their standard deviations. The threshold of MMCCD and TSGM is refitted for each setting to
+the lesion-free tissue of the same cases.
 """
 
 from __future__ import annotations
@@ -27,11 +29,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from shared.anomaly.calibration import calibrate, lesion_free_values  # noqa: E402
+from shared.data.orientation import superior_axis  # noqa: E402
 from shared.evaluation.cohort import HEALTHY, case_metrics, write_table  # noqa: E402
 from shared.evaluation.statistics import bootstrap_interval, paired_difference  # noqa: E402
 
 FULL_FIELD = [96, 112, 96]  # voxels of 2 mm that hold the paper's 192 mm field and any head in MNI space
 LEADING_100 = list(range(990, -1, -10))
+PREDICTOR_CORRECTOR = {"sampler": "predictor_corrector", "sigma_range": [0.01, 348.0]}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "itermask3d": {
         "paper: 100 points, full field, unfused": {
@@ -53,6 +57,18 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "stride 16, 7 steps, DPM-Solver++(2M)": {"stride": 16, "steps": 7, "sampler": "dpmpp_2m"},
         "cyclic U-Net": {"mode": "cyclic_unet"},
     },
+    "tsgm": {
+        "paper: predictor-corrector, N = 1000": {**PREDICTOR_CORRECTOR, "steps": 1000},
+        **{f"predictor-corrector, N = {n}": {**PREDICTOR_CORRECTOR, "steps": n} for n in (500, 100, 20)},
+        **{
+            f"N = 100, snr {snr}": {**PREDICTOR_CORRECTOR, "steps": 100, "sampler_options": {"snr": snr}}
+            for snr in (0.01, 0.04, 0.16)
+        },
+        **{f"{steps} evaluations": {"steps": steps} for steps in (20, 10, 5, 2)},
+        "Euler, 20 evaluations": {"steps": 20, "sampler": "euler"},
+        "1 evaluation": {"steps": 1, "samples": 1},
+        "default": {},
+    },
 }
 
 
@@ -68,23 +84,22 @@ def prepare(args: argparse.Namespace, setting: dict[str, Any]) -> ConfigParser:
     return parser
 
 
-def keep_one_slice(data: dict[str, Any]) -> None:
-    """Leave of a case only the axial slice with the largest lesion; the rest is no brain any more."""
+def keep_lesion_slices(data: dict[str, Any], count: int) -> None:
+    """Leave of a case only so many axial slices, those with the largest lesion; the rest is no brain any more."""
     label, image = data["label"][0], data["image"]
-    axis = int(np.argmax(np.abs(np.asarray(label.affine)[2, :3])))
-    areas = label.sum(dim=[a for a in range(3) if a != axis])
-    centre = (np.array(label.shape) - 1) / 2
-    centre[axis] = int(areas.argmax())
-    on_grid = apply_affine(np.linalg.inv(np.asarray(image.affine)), apply_affine(np.asarray(label.affine), centre))
-    kept = torch.zeros(image.shape[-1]).index_fill_(0, torch.tensor(round(on_grid[2])), 1)
-    image[-1] *= kept
-    native = torch.zeros(label.shape[axis]).index_fill_(0, areas.argmax().cpu(), 1)
+    axis = superior_axis(label.affine)[0]
+    largest = label.sum(dim=[a for a in range(3) if a != axis]).topk(count).indices.cpu()
+    centres = np.tile((np.array(label.shape) - 1) / 2, (count, 1))
+    centres[:, axis] = largest
+    on_grid = apply_affine(np.linalg.inv(np.asarray(image.affine)), apply_affine(np.asarray(label.affine), centres))
+    image[-1] *= torch.zeros(image.shape[-1]).index_fill_(0, torch.as_tensor(on_grid[:, 2].round()).long(), 1)
+    native = torch.zeros(label.shape[axis]).index_fill_(0, largest, 1)
     native = native.reshape([-1 if a == axis else 1 for a in range(3)])
     data["label"], data["native_brain_mask"] = data["label"] * native, data["native_brain_mask"] * native
 
 
-def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[np.ndarray]]:
-    """Cost of one setting, a row of metrics per case, and the raw maps in the brain."""
+def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[tuple]]:
+    """Cost of one setting, a row of metrics per case; of each case the raw map, and what was drawn, in the brain."""
     parser = prepare(args, SETTINGS[args.bundle][name])
     network, inferer, preprocess = (parser.get_parsed_content(k) for k in ("network", "inferer", "preprocessing"))
     door = parser.get_parsed_content("door")
@@ -93,22 +108,23 @@ def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], li
     done, seconds, flops, first = [], 0.0, 0, 1
     for case in tqdm(cases, desc=name):
         data = preprocess(dict(case))
-        if args.one_slice:
-            keep_one_slice(data)
+        if args.lesion_slices:
+            keep_lesion_slices(data, args.lesion_slices)
         if not done:  # one part of the first case, to learn what an evaluation costs
             part = data["image"].clone()
             part[-1, ..., : part.shape[-1] // 2] = 0
             with FlopCounterMode(display=False) as counter:
-                inferer((data["image"] if args.one_slice else part)[None], network)
+                inferer((data["image"] if args.lesion_slices else part)[None], network)
             flops, first = counter.get_total_flops(), inferer.history[0]["network_evaluations"]
         started = time.perf_counter()
         data["pred"] = inferer(data["image"][None], network)[0]
         seconds += time.perf_counter() - started
         done.append((case, data, inferer.history[0]["network_evaluations"]))
-    if args.bundle == "mmccd":
+    if args.bundle != "itermask3d":
         to_native = parser.get_parsed_content("native_maps")
         natives = [to_native(dict(data)) for _, data, _ in done]
-        overlay = ConfigParser.load_config_file(ROOT / "bundles/brain_mri_anomaly_mmccd/configs/calibrate.json")
+        configs = ROOT / "bundles" / f"brain_mri_anomaly_{args.bundle}" / "configs"
+        overlay = ConfigParser.load_config_file(configs / "calibrate.json")
         parser["false_positive_rate"] = overlay["false_positive_rate"]
         fitted = calibrate(
             [lesion_free_values(d) for d in natives],
@@ -120,13 +136,14 @@ def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], li
     find = parser.get_parsed_content("postprocessing")
     rows, maps = [], []
     for case, data, evaluations in done:
+        drawn = data["pred"][1:, data["image"][-1] > 0].numpy()  # reconstructions[, standard deviation of the map]
         data = find(data)
         mask, anomaly_map, brain = (np.asarray(data[k][0]) for k in ("pred", "anomaly_map", "native_brain_mask"))
         label = np.asarray(data["label"][0]) if data.get("label") is not None else np.zeros_like(mask)
         metrics = case_metrics(mask, anomaly_map, label, brain, np.asarray(data["native_image"].affine))
         about = {"setting": name, "case_id": case["case_id"], "group": case.get("group", "all")}
         rows.append({**about, **metrics, "network_evaluations": evaluations})
-        maps.append(anomaly_map[brain > 0])
+        maps.append((anomaly_map[brain > 0], drawn))
     evaluations = float(np.mean([row["network_evaluations"] for row in rows]))
     per_evaluation = flops / first / 1e9
     cost = {"setting": name, "evaluations": evaluations, "gflop_per_evaluation": per_evaluation}
@@ -141,7 +158,7 @@ def main() -> None:
     parser.add_argument("--section", default="validation")
     parser.add_argument("--output_dir", default="benchmark_output")
     parser.add_argument("--cases", type=int, default=None, help="only the first cases of the section")
-    parser.add_argument("--one_slice", action="store_true", help="only the slice with the largest lesion of each case")
+    parser.add_argument("--lesion_slices", type=int, default=0, help="slices per case, those of the largest lesion")
     parser.add_argument("--settings", nargs="*", metavar="SETTING", help="names, the first is the reference")
     args = parser.parse_args()
     args.datalist = str(Path(args.datalist).resolve())
@@ -155,8 +172,12 @@ def main() -> None:
         relative = {
             "flops_saved": costs[0]["tflop_per_case"] / cost["tflop_per_case"],
             "speed_up": costs[0]["seconds_per_case"] / cost["seconds_per_case"],
-            "map_correlation": float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(own, maps[0])])),
+            "map_correlation": float(np.mean([np.corrcoef(a, b)[0, 1] for (a, _), (b, _) in zip(own, maps[0])])),
         }
+        if args.bundle == "tsgm":
+            pairs = [(a, b) for (_, a), (_, b) in zip(own, maps[0])]
+            relative["mean_difference"] = float(np.sqrt(np.mean([np.square(a[:-1] - b[:-1]).mean() for a, b in pairs])))
+            relative["std_ratio"] = float(np.mean([a[-1].mean() / max(b[-1].mean(), 1e-9) for a, b in pairs]))
         for group in dict.fromkeys(row["group"] for row in rows):
             members = [row for row in rows if row["group"] == group]
             quality = {

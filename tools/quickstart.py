@@ -1,4 +1,4 @@
-"""See the collection work, from a bare Python: ``python tools/quickstart.py [--bundle mmccd] [--output_dir OUT]``.
+"""See the collection work, from a bare Python: ``python tools/quickstart.py [--bundle mmccd|tsgm] [--output_dir OUT]``.
 
 Makes the environment, simulates three brains (healthy and two with a lesion) and healthy ones that set the threshold,
 runs the bundle on them through ``python -m monai.bundle run``, and says what was found. A few minutes on 2 cores after
@@ -28,15 +28,25 @@ class Demo:
 
     title: str
     bundle: Path
-    sequence: str
+    sequences: tuple[str, ...]
     lesions: tuple[str, str]
     healthy: int
-    options: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
+    note: str = ""
 
 
 DEMOS = {
-    "itermask3d": Demo("IterMask3D", ROOT / "bundles/brain_mri_anomaly_itermask3d", "t1", ("tumour", "stroke"), 8),
-    "mmccd": Demo("MMCCD", ROOT / "bundles/brain_mri_anomaly_mmccd", "flair", ("tumour", "ms"), 4),
+    "itermask3d": Demo("IterMask3D", ROOT / "bundles/brain_mri_anomaly_itermask3d", ("t1",), ("tumour", "stroke"), 8),
+    "mmccd": Demo("MMCCD", ROOT / "bundles/brain_mri_anomaly_mmccd", ("flair",), ("tumour", "ms"), 4),
+    "tsgm": Demo(
+        "TSGM",
+        ROOT / "bundles/brain_mri_anomaly_tsgm",
+        ("t1", "t1ce", "flair"),
+        ("tumour", "ms"),
+        4,
+        overlays=("inference_fast.json",),
+        note=" with fewer slices, samples and evaluations than usual (inference_fast.json)",
+    ),
 }
 
 
@@ -59,30 +69,31 @@ def steps(python: Path, output_dir: Path, demo: Demo) -> list[Step]:
     quiet = ["-W", "ignore:parsing config_file", "-W", "ignore:Parameter `min_size` is deprecated"]
     made, healthy, calibration = output_dir / "input", output_dir / "healthy", output_dir / "calibration.json"
     subjects = ["--cases", "3", "--lesions", ",".join(("none", *demo.lesions)), "--spacing", "1"]
-    sequence = ["--sequences", demo.sequence]
-    configs = demo.bundle / "configs"
-    bundle = [str(python), *quiet, "-m", "monai.bundle", "run", "--bundle_root", str(demo.bundle), *demo.options]
+    sequences = ["--sequences", ",".join(demo.sequences)]
+    names = " ".join(demo.sequences).upper()
+    configs = [str(demo.bundle / "configs" / name) for name in ("inference.json", *demo.overlays)]
+    bundle = [str(python), *quiet, "-m", "monai.bundle", "run", "--bundle_root", str(demo.bundle)]
     bundle += ["--logging_file", str(ROOT / "tools" / "quickstart_logging.conf")]
     bundle += ["--calibration_file", str(calibration)]
     return [
         Step(
-            f"Simulating three {demo.sequence.upper()} brains: {', '.join(('healthy', *demo.lesions))}, into {made}",
-            [str(python), "-m", "shared.data.phantom_brain", str(made), *subjects, *sequence]
+            f"Simulating three {names} brains: {', '.join(('healthy', *demo.lesions))}, into {made}",
+            [str(python), "-m", "shared.data.phantom_brain", str(made), *subjects, *sequences]
             + ["--seed", str(SEED), "--section", "test"],
         ),
         Step(
             f"Simulating {demo.healthy} healthy brains of the same scanner, into {healthy}",
             [str(python), "-m", "shared.data.phantom_brain", str(healthy), "--cases", str(demo.healthy)]
-            + [*sequence, "--spacing", "2", "--seed", str(SEED + 100), "--section", "validation"],
+            + [*sequences, "--spacing", "2", "--seed", str(SEED + 100), "--section", "validation"],
         ),
         Step(
             "Fitting the threshold to them, as every site does with its own healthy scans (1 to 2 minutes)",
-            [*bundle, "--config_file", str([str(configs / "inference.json"), str(configs / "calibrate.json")])]
+            [*bundle, "--config_file", str([*configs, str(demo.bundle / "configs" / "calibrate.json")])]
             + ["--datalist", str(healthy / "datalist.json")],
         ),
         Step(
-            f"Looking for anomalies with {demo.title} (1 to 2 minutes)",
-            [*bundle, "--config_file", str(configs / "inference.json")]
+            f"Looking for anomalies with {demo.title}{demo.note} (1 to 2 minutes)",
+            [*bundle, "--config_file", str(configs)]
             + ["--datalist", str(made / "datalist.json"), "--output_dir", str(output_dir)],
         ),
         Step(

@@ -73,17 +73,18 @@ def test_the_steps_are_commands_with_options_that_exist(tmp_path, monkeypatch, d
     given: list[tuple[object, ...]] = []
     monkeypatch.setattr("shared.data.phantom_brain.write_dataset", lambda *arguments: given.append(arguments))
     phantom_brain(make.command[3:])
-    made = tmp_path / "out" / "input"
+    made, healthy_scans = tmp_path / "out" / "input", tmp_path / "out" / "healthy"
     phantom_brain(healthy.command[3:])
     assert given == [
-        (made, 3, [None, *demo.lesions], [demo.sequence], 1.0, quickstart.SEED, "test"),
-        (tmp_path / "out" / "healthy", demo.healthy, [None], [demo.sequence], 2.0, quickstart.SEED + 100, "validation"),
+        (made, 3, [None, *demo.lesions], list(demo.sequences), 1.0, quickstart.SEED, "test"),
+        (healthy_scans, demo.healthy, [None], list(demo.sequences), 2.0, quickstart.SEED + 100, "validation"),
     ]
     assert "calibrate.json" in calibrate.command[calibrate.command.index("--config_file") + 1]
 
     start = infer.command.index("run") + 1
     options = dict(zip(infer.command[start::2], infer.command[start + 1 :: 2]))
-    config = ConfigParser.load_config_file(options.pop("--config_file"))
+    files = json.loads(options.pop("--config_file").replace("'", '"'))
+    config = ConfigParser.load_config_files(files)
     assert Path(options.pop("--bundle_root"), "scripts", "__init__.py").is_file()
     assert Path(options.pop("--logging_file")).is_file()
     calibration = options.pop("--calibration_file")
