@@ -1,4 +1,4 @@
-"""Components of a mask: what is small beside the largest one is noise, and what one encloses belongs to it."""
+"""Components of a mask: what is small, beside the largest one or at all, is noise; what one encloses belongs to it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,25 @@ def large_components(mask: np.ndarray, min_share: float) -> np.ndarray:
     sizes = np.bincount(components.ravel())
     sizes[0] = 0  # the background
     return ((sizes > 0) & (sizes >= min_share * sizes.max()))[components]
+
+
+def large_areas(mask: np.ndarray, axis: int, min_pixels: float) -> np.ndarray:
+    """Keep, slice by slice, the 8-connected components of more than ``min_pixels`` pixels (400 in TSGM's code).
+
+    Args:
+        mask: ``X Y Z``, above 0 is anomalous.
+        axis: the one that the slices are stacked along.
+        min_pixels: at least 0, where all stay.
+
+    Returns:
+        ``X Y Z`` bool.
+    """
+    neighbours = np.zeros((3, 3, 3), dtype=bool)
+    np.moveaxis(neighbours, axis, 0)[1] = True  # none in the slices before and after
+    components, _ = ndimage.label(np.asarray(mask) > 0, structure=neighbours)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0  # the background
+    return (sizes > min_pixels)[components]
 
 
 def fill_holes_in_plane(mask: np.ndarray, axis: int) -> np.ndarray:

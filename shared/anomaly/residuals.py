@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-ERRORS = ("squared", "bright", "dark")
+ERRORS = ("squared", "bright", "dark", "absolute")
 
 
 def signed_residual(
@@ -13,10 +13,12 @@ def signed_residual(
 ) -> torch.Tensor:
     """How much brighter ("bright") or darker ("dark") an image is than its reconstruction; negative where it is not.
 
+    "absolute" counts both alike, and is never negative: TSGM's code takes it, eq. 8 of its paper is signed.
+
     Args:
         image: any shape.
         reconstruction: the same shape and units.
-        error: the sign that counts as abnormal.
+        error: what counts as abnormal: "bright", "dark" or "absolute".
         fluid_below: what is darker than this in the image is fluid and not counted (0): on T1 lesions are darker than
             tissue, but fluid is darker still and varies most between people.
 
@@ -24,8 +26,9 @@ def signed_residual(
         ValueError: another ``error``.
     """
     if error not in ERRORS[1:]:
-        raise ValueError(f"the error is one of {', '.join(ERRORS)}, got '{error}'")
-    residual = image - reconstruction if error == "bright" else reconstruction - image
+        raise ValueError(f"the error is one of {', '.join(ERRORS[1:])}, got '{error}'")
+    residual = reconstruction - image if error == "dark" else image - reconstruction
+    residual = residual.abs() if error == "absolute" else residual
     return residual if fluid_below is None else residual * (image >= fluid_below)
 
 

@@ -26,6 +26,22 @@ def otsu_in_brain(anomaly_map: np.ndarray, brain_mask: np.ndarray) -> float:
     return float(threshold_otsu(values))
 
 
+def otsu_by_slice(anomaly_map: np.ndarray, axis: int) -> np.ndarray:
+    """Otsu's threshold of every slice, over all of its pixels, background included, as TSGM's code has it.
+
+    Args:
+        anomaly_map: ``X Y Z``, finite, in any unit.
+        axis: the one that the slices are stacked along.
+
+    Returns:
+        The thresholds, in the unit of the map, with size 1 along the other axes, so that ``anomaly_map >`` them is the
+        mask; infinite where a slice is constant, as that of a perfect reconstruction is.
+    """
+    slices = np.moveaxis(np.asarray(anomaly_map, dtype=np.float64), axis, 0)
+    thresholds = [threshold_otsu(plane) if plane.min() < plane.max() else np.inf for plane in slices]
+    return np.expand_dims(thresholds, [other for other in range(3) if other != axis])
+
+
 def gated_otsu(anomaly_map: np.ndarray, brain_mask: np.ndarray, stored: float) -> float:
     """Otsu's threshold of this volume, but never below the stored one: Otsu finds two classes in healthy brains too.
 

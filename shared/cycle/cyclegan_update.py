@@ -28,7 +28,7 @@ class CycleGANUpdate:
         self.discriminator_optimizer, self.pools, self.amp = discriminator_optimizer, pools, amp
 
     def __call__(self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]) -> dict[str, float]:
-        """Losses of an iteration on ``healthy`` and ``tumor`` slices, ``B C X Y`` in [0, 1]."""
+        """Losses of an iteration on ``healthy`` and ``tumor`` slices, ``B C X Y`` from 0 to about 1."""
         device = engine.state.device
         # The generators work in [-1, 1], as in the paper.
         images = {d: 2 * convert_to_tensor(batchdata[d]).to(device).float() - 1 for d in DOMAINS}

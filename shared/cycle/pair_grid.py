@@ -18,7 +18,7 @@ class PairGrid:
 
     Args:
         network: its generators draw.
-        pairs: items with ``healthy`` and ``tumor``, ``C X Y`` in [0, 1].
+        pairs: items with ``healthy`` and ``tumor``, ``C X Y`` from 0 to about 1.
         count: of pairs, the first ones.
     """
 

@@ -70,7 +70,7 @@ def gather_cases(
             )
         return cases_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), sequence)
     list_file = Path(resolve_path(str(datalist), Path.cwd()))
-    return [_listed_case(case, list_file, sequence, companions) for case in _read_section(list_file, section)]
+    return [_listed_case(case, list_file, sequence, companions) for case in read_section(list_file, section)]
 
 
 def _companions_of_image(companions: Mapping[str, str | None]) -> dict[str, str]:
@@ -93,7 +93,12 @@ def resolve_path(path: str, base: Path) -> str:
     return literal
 
 
-def _read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
+def read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
+    """The cases of one section of a datalist as they stand, each with a ``case_id`` and a sequence or ``image``.
+
+    Raises:
+        DataListError: an unreadable or wrong list, a repeated case, leakage.
+    """
     try:
         datalist = json.loads(list_file.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -128,16 +133,25 @@ def _listed_case(
     if listed.get("group"):
         case["group"] = str(listed["group"])
     wanted = {"image": listed.get("image") or listed.get(sequence), **{name: listed.get(name) for name in companions}}
-    for key, value in {**wanted, **{key: listed.get(key) for key in ("brain_mask", "label")}}.items():
-        if value:
-            if not isinstance(value, str):
-                raise DataListError(f"{list_file}: key '{key}' of case '{case['case_id']}' is not a path: {value!r}")
-            case[key] = resolve_path(value, list_file.parent)
+    paths = {**wanted, **{key: listed.get(key) for key in ("brain_mask", "label")}}
+    case.update(resolve_listed(paths, case["case_id"], list_file))
     if missing := [sequence if key == "image" else key for key, value in wanted.items() if not value]:
         present = ", ".join(key for key in ("image", *SEQUENCES) if listed.get(key))
         lacks = " and no ".join(f"'{key}'" for key in missing)
         case["reason"], case["missing"] = f"has no {lacks} (it has {present})", missing[0]
     return case
+
+
+def resolve_listed(paths: Mapping[str, Any], case_id: str, list_file: Path) -> dict[str, str]:
+    """Absolute paths of the files of a listed case; those that are empty are left out.
+
+    Raises:
+        DataListError: an entry is no path.
+    """
+    for key, value in paths.items():
+        if value and not isinstance(value, str):
+            raise DataListError(f"{list_file}: key '{key}' of case '{case_id}' is not a path: {value!r}")
+    return {key: resolve_path(value, list_file.parent) for key, value in paths.items() if value}
 
 
 def check_splits(datalist: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from tqdm import tqdm
 from .brain_check import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
 from .datalists import SEQUENCES
 from .errors import InputError, NoUsableCaseError
-from .nifti_check import read_volume
+from .nifti_check import read_channels, read_volume
+from .sequence_cases import check_channels
 from .volume import Volume
 
 THICK_SLICE_MM = 4.0
@@ -31,10 +33,15 @@ class Door:
         known_sequences: sequences that the weights have seen; for others a case gets a warning. Empty: not checked.
         slices: the method works on axial slices: stacks of few slices, single ones and 2D images are welcome, and
             voxel sizes are compared within the slices only.
+        channels: sequences of the volumes of a 4D ``image``, in their order; empty: 4D files are refused. None: so they
+            are, by a method that takes no such option.
 
     Attributes:
         cases: the good cases, each with ``warnings`` (list of str) added.
         failures: ``{"case_id", "file", "key", "error", "remedy"}`` of each bad case (its first problem).
+
+    Raises:
+        DataListError: ``channels`` that cannot be used, whatever the files.
     """
 
     def __init__(
@@ -43,12 +50,14 @@ class Door:
         spacing_range_mm: Sequence[float] = (0.3, 6.0),
         known_sequences: Sequence[str] = (),
         slices: bool = False,
+        channels: Sequence[str] | None = None,
     ) -> None:
+        primary = check_channels(channels, known_sequences or channels) if channels else ""
         self.cases: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
         for case in tqdm(cases, desc="checking input", unit="case", disable=len(cases) < _SHOW_PROGRESS_FROM):
             try:
-                volume, notes = check_case(case, slices)
+                volume, notes = check_case(case, slices, channels, primary)
             except InputError as error:
                 logger.error("case '%s' left out: %s", case["case_id"], error)
                 self.failures.append(_record(case, error))
@@ -80,8 +89,16 @@ class Door:
             raise SystemExit(2)
 
 
-def check_case(case: Mapping[str, Any], slices: bool = False) -> tuple[Volume, list[str]]:
+def check_case(
+    case: Mapping[str, Any], slices: bool = False, channels: Sequence[str] | None = None, primary: str = ""
+) -> tuple[Volume, list[str]]:
     """Check all files of one case; the sequences it holds beside ``image`` are its companions.
+
+    Args:
+        case: as :func:`~.datalists.gather_cases` returns it.
+        slices: as for :class:`Door`.
+        channels: as for :class:`Door`; of cases whose sequence is ``image``.
+        primary: the one of ``channels`` that stands for the image, the others are its companions.
 
     Returns:
         the image and notes on what was unusual but can be dealt with.
@@ -95,7 +112,9 @@ def check_case(case: Mapping[str, Any], slices: bool = False) -> tuple[Volume, l
         remedy = "Add it to the datalist, "
         remedy += "or choose another sequence with --sequence" if missing == key else f"each case needs its {missing}"
         raise InputError(case["case_id"], missing, case.get("reason", "has no image"), remedy)
-    image = read_volume(case["image"], key, slices)
+    named = channels if key == "image" or channels is None else ()  # a file of one sequence has one volume
+    volumes = read_channels(case["image"], key, named, slices)
+    image = next((volume for volume in volumes if volume.key == primary), volumes[0])
     check_values(image, np.ones(image.data.shape, bool))
     if case.get("brain_mask"):
         brain, notes = check_mask(read_volume(case["brain_mask"], "brain_mask", slices), image, slices)
@@ -105,6 +124,8 @@ def check_case(case: Mapping[str, Any], slices: bool = False) -> tuple[Volume, l
     if not case.get("brain_mask"):
         notes += check_extracted(image, slices)
     notes += check_brain(image, brain, slices)
+    for volume in (volume for volume in volumes if volume is not image):
+        notes += check_companion(replace(volume, warnings=[]), image, brain)
     for name in (sequence for sequence in SEQUENCES if sequence in case):
         notes += check_companion(read_volume(case[name], name, slices), image, brain)
     if case.get("label"):

@@ -68,3 +68,25 @@ def cases_of_folder(folder: Path, sequence: str) -> list[dict[str, str]]:
     if not cases:
         raise DataListError(f"0 images below {folder}: its {len(files)} NIfTI files are named as masks or outputs")
     return list(cases.values())
+
+
+def subjects_of_folder(folder: Path, sequence: str) -> list[dict[str, str]]:
+    """One case per subject of a folder: ``{"case_id", <sequence>: path, ...[, "brain_mask"][, "label"]}``.
+
+    Args:
+        folder: of files ``<subject>_<sequence>.nii.gz``, at any depth.
+        sequence: of a file whose name says none.
+
+    Raises:
+        DataListError: no folder, no image in it, or two images of one sequence of a subject.
+    """
+    cases: dict[str, dict[str, str]] = {}
+    for found in cases_of_folder(folder, sequence):
+        subject, name = split_sequence(found["case_id"], sequence)
+        case = cases.setdefault(subject, {"case_id": subject or folder.name})
+        if name in case:
+            raise DataListError(f"{case[name]} and {found['image']} are both the {name} of '{case['case_id']}'")
+        case[name] = found["image"]
+        for key in found.keys() & {"brain_mask", "label"}:
+            case.setdefault(key, found[key])
+    return list(cases.values())

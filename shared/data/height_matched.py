@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 from .errors import DataListError
 from .seeding import derive_seed
 
+MASKS = ("brain_mask", "lesion_free")
+
 
 class HeightMatchedPairs(Dataset):
     """Unpaired slices of two domains, drawn at equal relative height: lesions are rarest where slices are free of them.
@@ -21,13 +23,14 @@ class HeightMatchedPairs(Dataset):
     an epoch is depends on (seed, epoch, n) only.
 
     Args:
-        cases: ``image`` ``Z S X Y`` or a list of ``Z X Y``, see ``keys``; read once.
-        keys: sequences of a case, ``Z X Y`` each, stacked to ``S X Y`` in this order.
+        cases: each with ``keys``, ``brain_mask``, ``lesion_free`` (0/1) and ``label`` (above 0 is lesion), ``Z X Y``
+            each, the lowest slice first; read once.
+        keys: sequences of a case, stacked to ``S X Y`` in this order.
         transform: of one slice ``{"image": S X Y, "brain_mask": 1 X Y, "lesion_free": 1 X Y}``, for augmentation.
         length: of an epoch, in pairs.
         seed: of the draws.
         lesion_slices_too: the "healthy" slice may hold a lesion, which its ``lesion_free`` leaves out.
-        min_share: of the largest slice's brain that a slice must hold.
+        min_share: of the largest slice's brain that a slice must hold; the height is that of these slices.
         min_lesion: pixels of a lesion that make a slice one of the domain "tumor".
 
     Raises:
@@ -48,13 +51,13 @@ class HeightMatchedPairs(Dataset):
         self.transform, self.length, self.seed = transform, length, seed
         self.slices: list[dict[str, torch.Tensor]] = []
         domains: dict[str, dict[int, list[int]]] = {"healthy": {}, "tumor": {}}
-        for case in (cases[n] for n in range(len(cases))):
-            brain, lesion = (case[key].sum(dim=(1, 2)) for key in ("brain_mask", "label"))
+        for case in cases:
+            brain, lesion = ((case[key] > 0).sum(dim=(1, 2)) for key in ("brain_mask", "label"))
             usable = (brain >= max(float(min_share * brain.max()), 1)).nonzero()[:, 0].tolist()
             for z in usable:
                 tenth = min(9, 10 * (z - usable[0]) // max(usable[-1] - usable[0], 1))
                 images = torch.stack([case[key][z] for key in keys])
-                masks = {key: case[key][z][None] for key in ("brain_mask", "lesion_free")}
+                masks = {key: case[key][z][None] for key in MASKS}
                 if lesion[z] == 0 or lesion_slices_too:
                     domains["healthy"].setdefault(tenth, []).append(len(self.slices))
                 if lesion[z] >= min_lesion:
@@ -81,6 +84,6 @@ class HeightMatchedPairs(Dataset):
                 self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index, domain))
             drawn = self.transform(drawn)
             pair[domain] = torch.as_tensor(np.asarray(drawn["image"]))
-            for mask in ("brain_mask", "lesion_free"):
+            for mask in MASKS:
                 pair[f"{domain}_{mask}"] = torch.as_tensor(np.asarray(drawn[mask]))
         return pair

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -22,6 +23,7 @@ MIN_EXTENT_MM = 30.0
 _BYTES_PER_VOXEL = 40  # image, mask, two maps and the pseudo-healthy brain in float32, each twice while it is resampled
 _MAGIC = {348: b"n+1", 540: b"n+2"}  # size of the header -> single-file NIfTI-1, NIfTI-2
 _RESAVE = "Save it again from the software that made it, with a valid affine in mm"
+NAME_VOLUMES = """Name the volumes of a 4D --image in the order of the file: --channels "['flair','t1','t1ce','t2']\""""
 
 
 def read_volume(file: str, key: str, slices: bool = False) -> Volume:
@@ -35,13 +37,34 @@ def read_volume(file: str, key: str, slices: bool = False) -> Volume:
     Raises:
         InputError: missing, damaged or foreign file; not a 3D volume of real numbers; unusable geometry; NaN or inf.
     """
-    start = _read_start(file, key)
-    header = _parse_header(file, key, start)
-    shape, notes = _check_shape(file, key, header, slices)
+    return read_channels(file, key, None, slices)[0]
+
+
+def read_channels(file: str, key: str, channels: Sequence[str] | None, slices: bool = False) -> list[Volume]:
+    """Read a 4D file of several sequences, ``X Y Z C``, and check it as :func:`read_volume` does.
+
+    Args:
+        file: path of the NIfTI file.
+        key: of the file in its case, for error messages.
+        channels: names of its volumes, in their order. Empty: the file must hold one volume; None: so it must, and the
+            method has no option to name several.
+        slices: as for :func:`read_volume`.
+
+    Returns:
+        the volumes, each with the name of its channel as ``key``; without ``channels`` one volume.
+
+    Raises:
+        InputError: as :func:`read_volume`, or the file has another number of volumes than ``channels``.
+    """
+    header = _parse_header(file, key, _read_start(file, key))
+    shape, notes = _check_shape(file, key, header, slices, channels)
     _check_dtype(file, key, header)
     affine, geometry_notes = _check_geometry(file, key, header)
     _check_extent(file, key, shape, affine, slices)
-    return Volume(file, key, _read_data(file, key, header).reshape(shape), affine, notes + geometry_notes)
+    data = _read_data(file, key, header).reshape(*shape, -1)
+    return [
+        Volume(file, name, data[..., n], affine, notes + geometry_notes) for n, name in enumerate(channels or [key])
+    ]
 
 
 def _is_gzip(file: str) -> bool:
@@ -85,25 +108,32 @@ def _parse_header(file: str, key: str, start: bytes) -> nib.Nifti1Header:
     return header
 
 
-def _check_shape(file: str, key: str, header: nib.Nifti1Header, slices: bool) -> tuple[tuple[int, ...], list[str]]:
+def _check_shape(
+    file: str, key: str, header: nib.Nifti1Header, slices: bool, channels: Sequence[str] | None
+) -> tuple[tuple[int, ...], list[str]]:
     ndim = int(header["dim"][0])
     shape = tuple(int(n) for n in header["dim"][1 : ndim + 1])
     if not 1 <= ndim <= 7 or min(shape) < 1:
         raise InputError(file, key, f"its header states the impossible shape {shape}", _RESAVE)
-    if np.prod(shape[3:], dtype=float) > 1:
-        problem = f"holds {int(np.prod(shape[3:], dtype=float))} volumes (shape {shape}), not one"
-        raise InputError(file, key, problem, "Extract the one you mean, for example with nibabel.four_to_three")
-    volume = (*shape, 1, 1)[:3]
+    volume, count = (*shape, 1, 1)[:3], int(np.prod(shape[3:], dtype=float))
+    if channels and (count != len(channels) or len(shape) > 4):
+        expected = f"{(*volume, len(channels))} as --channels says ({', '.join(channels)})"
+        raise InputError(file, key, f"has shape {shape}, not {expected}", f"{NAME_VOLUMES}; a 3D file needs none")
+    if count > 1 and not channels:
+        extract = "Extract the one you mean, for example with nibabel.four_to_three"
+        remedy = extract if channels is None else NAME_VOLUMES
+        raise InputError(file, key, f"holds {count} volumes (shape {shape}), not one", remedy)
     if min(volume) == 1 and not slices:
         raise InputError(file, key, f"is a 2D image (shape {shape})", "Pass the 3D volume it comes from")
     if min(volume) == 1 and len(shape) > 3:  # MONAI's writer cannot give it back
-        raise InputError(file, key, f"is a 2D image with {len(shape)} axes (shape {shape})", "Save it with 2 or 3 axes")
+        remedy = "Pass a file for each sequence" if channels else "Save it with 2 or 3 axes"
+        raise InputError(file, key, f"is a 2D image with {len(shape)} axes (shape {shape})", remedy)
     voxels = np.prod(volume, dtype=float)
     if voxels > MAX_VOXELS:
         memory = voxels * _BYTES_PER_VOXEL / 2**30
         problem = f"has {voxels:.3g} voxels (shape {volume}) and would need about {memory:.0f} GiB of memory"
         raise InputError(file, key, problem, "Crop it to the head or resample it to 1 mm (at most 512 x 512 x 512)")
-    notes = [f"4D file with one volume (shape {shape}) taken as 3D"] if len(shape) > 3 else []
+    notes = [f"4D file with one volume (shape {shape}) taken as 3D"] if len(shape) > 3 and count == 1 else []
     return volume, notes + [f"2D image (shape {shape}) taken as one axial slice"] * (len(shape) < 3)
 
 

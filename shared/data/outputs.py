@@ -35,7 +35,8 @@ class CaseReports:
         settings: further facts about the run, by name.
 
     Reads from each finished case ``image``, ``native_image``, ``native_brain_mask``, ``pred`` (the mask),
-    ``anomaly_map``, ``pseudo_healthy``, ``case_id``, ``warnings`` and, where there is one, ``label``.
+    ``anomaly_map``, ``pseudo_healthy`` (of several sequences the picture shows the last, that of ``native_image``),
+    ``case_id``, ``warnings`` and, where there is one, ``label``.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class CaseReports:
         for case in finished_cases(engine):
             case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)
             arrays = {
-                name: np.asarray(case[name][0])
+                name: np.asarray(case[name][-1])
                 for name in ("native_image", "native_brain_mask", "pseudo_healthy", "anomaly_map", "pred")
             }
             label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None

@@ -23,17 +23,24 @@ class NativeMapsd(MapTransform):
     """Bring map and pseudo-healthy brain to the input's grid, and the latter to the input's intensities.
 
     Args:
-        keys: predictions, ``2 *S`` (map, pseudo-healthy brain in normalised units) on the grid of ``image``.
+        keys: predictions on the grid of ``image``: the map, the pseudo-healthy brain in normalised units (several: one
+            for each sequence, NaN where it is absent) and, if there, the map's standard deviation; ``1+P X Y Z`` or
+            ``1+P+1 X Y Z``.
         median_radius: of the median filter on the map, in voxels of the network's grid, one number or one per axis;
             0 leaves it as it is, (2, 2, 0) filters 5x5 in plane.
         smoothing_mm: standard deviation of a Gaussian on the map, in the brain only; 0 leaves it as it is. Where a map
             is signed, errors at edges cancel, those of a lesion do not.
         percentile_scaling: exponent e in [0, 1]; the filtered map is divided by (its 99.5th percentile in the brain)^e,
             so 0 leaves it as it is and 1 makes volumes alike. A map whose percentile is not above 0 stays as it is.
+        reconstructions: P, the number of pseudo-healthy brains.
 
-    Adds ``anomaly_map``, at least 0, and ``pseudo_healthy``, ``1 X Y Z`` float32, linearly interpolated, 0 outside the
-    brain. Reads ``image`` (its affine, and the original affine and shape; for smoothing and scaling also its last
-    channel, the brain mask), ``native_brain_mask`` and ``intensity_scale``.
+    Adds ``anomaly_map``, ``1 X Y Z``, at least 0; ``pseudo_healthy``, ``P X Y Z`` without the absent ones; if there is
+    one, ``uncertainty``, ``1 X Y Z``, the standard deviation in the unit of the map. They are float32, linearly
+    interpolated, 0 outside the brain. Reads ``image`` (its affine, and the original affine and shape; for smoothing and
+    scaling also its last channel, the brain mask), ``native_brain_mask`` and ``intensity_scale`` (one, or a list of P).
+
+    Raises:
+        ValueError: a prediction of another number of channels, or not as many intensity scales.
     """
 
     def __init__(
@@ -42,8 +49,10 @@ class NativeMapsd(MapTransform):
         median_radius: int | Sequence[int] = 0,
         smoothing_mm: float = 0.0,
         percentile_scaling: float = 0.0,
+        reconstructions: int = 1,
     ) -> None:
         super().__init__(keys)
+        self.reconstructions = reconstructions
         self.median_radius, self.smoothing_mm, self.percentile_scaling = median_radius, smoothing_mm, percentile_scaling
         self.resample = SpatialResample(mode="bilinear", padding_mode="zeros")
 
@@ -52,7 +61,12 @@ class NativeMapsd(MapTransform):
         image, brain = d["image"], d["native_brain_mask"]
         for key in self.key_iterator(d):
             pred = torch.as_tensor(d[key]).detach().float().cpu()
-            anomaly_map, pseudo_healthy = pred[:1], (pred[1:2] + 3) * float(d["intensity_scale"])
+            scales = torch.as_tensor(d["intensity_scale"]).reshape(-1, 1, 1, 1).to(pred)
+            if len(pred) - 1 - self.reconstructions not in (0, 1) or len(scales) != self.reconstructions:
+                counts = f"{len(pred)} channels and {len(scales)} intensity scales"
+                raise ValueError(f"the prediction has {counts}, not those of {self.reconstructions} sequences")
+            anomaly_map, uncertainty = pred[:1], pred[1 + self.reconstructions :]
+            pseudo_healthy = (pred[1 : 1 + self.reconstructions] + 3) * scales
             if np.any(self.median_radius):
                 anomaly_map = MedianSmooth(self.median_radius)(anomaly_map)
             if self.smoothing_mm:
@@ -63,8 +77,12 @@ class NativeMapsd(MapTransform):
             if self.percentile_scaling:
                 in_brain = anomaly_map[torch.as_tensor(image[-1:]).cpu() > 0]
                 scale = float(np.percentile(np.asarray(in_brain), SCALING_PERCENTILE))
-                anomaly_map = anomaly_map / scale**self.percentile_scaling if scale > 0 else anomaly_map
-            for name, values in (("anomaly_map", anomaly_map), ("pseudo_healthy", pseudo_healthy)):
+                unit = scale**self.percentile_scaling if scale > 0 else 1.0
+                anomaly_map, uncertainty = anomaly_map / unit, uncertainty / unit
+            present = ~pseudo_healthy.isnan().flatten(1).all(dim=1)
+            maps = {"anomaly_map": anomaly_map, "pseudo_healthy": pseudo_healthy[present]}
+            maps |= {"uncertainty": uncertainty} if len(uncertainty) else {}
+            for name, values in maps.items():
                 native = self.resample(
                     MetaTensor(convert_to_tensor(values), affine=image.affine),  # without the old affine
                     dst_affine=image.meta["original_affine"],
@@ -75,7 +93,7 @@ class NativeMapsd(MapTransform):
 
 
 class ThresholdMapd(MapTransform):
-    """Divide the map by its threshold, and call anomaly what is above 1.
+    """Divide the map, and its ``uncertainty`` if there is one, by its threshold, and call anomaly what is above 1.
 
     Args:
         keys: raw anomaly maps, ``1 X Y Z``; replaced by the map in units of the threshold.
@@ -112,7 +130,7 @@ class ThresholdMapd(MapTransform):
             if self.rule == "otsu":
                 threshold = gated_otsu(np.asarray(d[key]), np.asarray(d["native_brain_mask"]), threshold)
             d["map_threshold"] = threshold
-            d[key] = d[key] / threshold
+            d.update({name: d[name] / threshold for name in (key, "uncertainty") if name in d})
             d[self.mask_key] = (d[key] > 1).to(torch.uint8)
         return d
 

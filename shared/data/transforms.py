@@ -65,9 +65,10 @@ class BrainNormalized(MapTransform):
     """Scale by the 90th percentile in the brain: ``6 x / p90 - 3``, so that background is -3 (IterMask2, MMCCD).
 
     Args:
-        keys: images, ``1 X Y Z``, 0 outside the brain.
-        mask_key: brain mask.
-        scale_key: where ``p90 / 6`` goes, the intensity of one normalised unit.
+        keys: images, ``1 X Y Z``, 0 outside the brain; or ``S X Y Z``, each channel by itself, whatever it is outside.
+            There a channel that is NaN anywhere (an absent sequence, also padded) becomes NaN everywhere.
+        mask_key: brain mask, ``1 X Y Z``.
+        scale_key: where ``p90 / 6`` goes, the intensity of one normalised unit; a list of S, NaN for absent ones.
     """
 
     def __init__(
@@ -80,8 +81,16 @@ class BrainNormalized(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             brain = np.asarray(d[self.mask_key]) > 0
-            d[self.scale_key] = float(np.percentile(np.asarray(d[key])[brain], 90)) / 6
-            d[key] = d[key] / d[self.scale_key] - 3
+            if len(d[key]) == 1:
+                d[self.scale_key] = float(np.percentile(np.asarray(d[key])[brain], 90)) / 6
+                d[key] = d[key] / d[self.scale_key] - 3
+            else:
+                channels = np.asarray(d[key])
+                absent = np.isnan(channels).any(axis=(1, 2, 3), keepdims=True)
+                p90 = np.percentile(np.where(absent, np.nan, channels)[:, brain[0]], 90, axis=1)
+                d[self.scale_key] = (p90 / 6).tolist()
+                units = torch.as_tensor(p90 / 6)[:, None, None, None]  # NaN makes all of its channel NaN
+                d[key] = d[key] * torch.from_numpy(brain).to(d[key]) / units - 3
         return d
 
 

@@ -13,7 +13,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 def image_grid(rows: Sequence[Sequence[torch.Tensor]]) -> np.ndarray:
-    """Lay images ``X Y`` in [0, 1] out as rows, each turned as an axial slice is read, anterior up.
+    """Lay axial slices out as rows, each turned as it is read: anterior up, the patient's right on the left.
+
+    Args:
+        rows: of slices ``X Y`` in [0, 1], X growing to the patient's right, Y to the front (RAS), all of one size.
 
     Returns:
         ``height width`` uint8.
@@ -26,12 +29,14 @@ class SampleGrid:
     """Handler for a trainer: after each epoch write ``samples.png`` and a TensorBoard image.
 
     Args:
-        draw: makes the rows of the grid, images ``X Y`` in [0, 1].
-        output_dir: for the PNG, replaced each time, and the TensorBoard log, which keeps all.
+        draw: makes the rows of :func:`image_grid`.
+        output_dir: for the PNG, replaced each time, and ``samples``, the TensorBoard log that keeps all.
         interval: in epochs.
     """
 
-    def __init__(self, draw: Callable[[], Sequence[Sequence[torch.Tensor]]], output_dir: str, interval: int = 1):
+    def __init__(
+        self, draw: Callable[[], Sequence[Sequence[torch.Tensor]]], output_dir: str, interval: int = 1
+    ) -> None:
         self.draw, self.output_dir, self.interval = draw, Path(output_dir), interval
 
     def attach(self, engine: Engine) -> None:
@@ -41,5 +46,6 @@ class SampleGrid:
         grid = image_grid(self.draw())
         self.output_dir.mkdir(parents=True, exist_ok=True)
         Image.fromarray(grid).save(self.output_dir / "samples.png")
-        with SummaryWriter(str(self.output_dir)) as log:
+        # A folder of its own: TensorBoard reads the newest file of a folder alone, and would lose sight of the losses.
+        with SummaryWriter(str(self.output_dir / "samples")) as log:
             log.add_image("samples", grid, engine.state.epoch, dataformats="HW")

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..anomaly.fusion import renormalised
-from ..anomaly.residuals import signed_residual
+from ..anomaly.residuals import ERRORS, signed_residual
 from ..data.seeding import derive_seed
 from ..data.slices import half_median_units
 from ..diffusion.conditional import ConditionalDenoiser
@@ -34,6 +34,9 @@ class PseudoHealthyInferer(Inferer):
         batch_size: slices in one network evaluation.
         amp: run the networks in bfloat16.
 
+    Raises:
+        ValueError: an error is missing or unknown.
+
     After a call ``history`` holds a dict per volume: the sequences given, slices and evaluations of one slice.
     """
 
@@ -46,6 +49,8 @@ class PseudoHealthyInferer(Inferer):
         amp: bool = True,
     ) -> None:
         super().__init__()
+        if wrong := [name for name in sequences if errors.get(name) not in ERRORS[1:]]:
+            raise ValueError(f"errors needs one of {', '.join(ERRORS[1:])} for {', '.join(wrong)}, got {dict(errors)}")
         self.sequences, self.errors, self.fusion_weights = list(sequences), dict(errors), dict(fusion_weights)
         self.batch_size, self.forward = batch_size, AutocastInferer(enabled=amp)
         self.evaluations = 0
@@ -138,6 +143,9 @@ class TSGMInferer(PseudoHealthyInferer):
     def _draw(
         self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: ConditionalDenoiser
     ) -> Tensor:
+        if network.channels == 1 and len(present) > 1:  # the paper's form: each sequence is a sample of its own
+            alone = [self._draw(slices[:, c : c + 1], numbers, [n], network) for c, n in enumerate(present)]
+            return torch.cat(alone, dim=2)
         todo = [(sample, n) for sample in range(self.samples) for n in range(len(slices))]
         drawn, size = [], self.batch_size
         evaluations = len(self.sigmas) - 1
@@ -163,10 +171,9 @@ class TSGMInferer(PseudoHealthyInferer):
     ) -> Tensor:
         """x0 of the sequences present; a network that draws all sequences together is told which those are."""
         level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-        if network.channels == 1:  # the paper's form: an evaluation is one sequence of one slice
-            self.evaluations += x.shape[0] * x.shape[1]
-            return self.forward(x, network, level, condition)
         self.evaluations += len(x)
+        if network.channels == 1:
+            return self.forward(x, network, level, condition)
         full, given = (x.new_zeros(len(x), network.channels, *x.shape[2:]) for _ in range(2))
         shown = x.new_zeros(len(x), network.channels)
         full[:, present], given[:, present], shown[:, present] = x, condition, 1

@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from scipy import ndimage
 
-from shared.anomaly.components import LargeComponentsd, fill_holes_in_plane, large_components
+from shared.anomaly.components import LargeComponentsd, fill_holes_in_plane, large_areas, large_components
 
 SHAPE = (24, 20, 16)
 
@@ -54,6 +54,30 @@ class TestLargeComponents:
     def test_empty_and_full_masks(self, min_share: float):
         assert not large_components(np.zeros(SHAPE), min_share).any()
         assert large_components(np.ones(SHAPE), min_share).all()
+
+
+class TestLargeAreas:
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    @pytest.mark.parametrize(("min_pixels", "kept"), [(0, True), (19, True), (19.9, True), (20, False), (21, False)])
+    def test_area_must_be_larger(self, axis: int, min_pixels: float, kept: bool):
+        tile = np.zeros((12, 12, 12), dtype=bool)
+        tile[3:8, 4:8, 2:9] = True  # 5 x 4 pixels in seven slices: slices do not add up
+        tile = np.moveaxis(tile, 2, axis)
+        np.testing.assert_array_equal(large_areas(255 * tile, axis, min_pixels), tile & kept)
+
+    def test_slices_and_components_are_judged_one_by_one(self):
+        large, small = box((2, 7), (2, 6), (3, 4)), box((12, 15), (2, 6), (3, 4))  # 20 and 12 pixels of one slice
+        below = box((2, 5), (2, 6), (2, 3))  # 12 pixels that touch the large one, a slice lower
+        np.testing.assert_array_equal(large_areas(large | small | below, 2, 12), large)
+
+    def test_pixels_that_share_a_corner_are_one_component(self):
+        chain = box((2, 4), (2, 4), (5, 6)) | box((4, 6), (4, 6), (5, 6))
+        np.testing.assert_array_equal(large_areas(chain, 2, 7), chain)
+        assert not large_areas(box((2, 4), (2, 4), (5, 6)) | box((5, 7), (4, 6), (5, 6)), 2, 7).any()
+
+    def test_empty_and_full_masks(self):
+        assert not large_areas(np.zeros(SHAPE), 2, 0).any()
+        assert large_areas(np.ones(SHAPE), 2, 24 * 20 - 1).all() and not large_areas(np.ones(SHAPE), 2, 24 * 20).any()
 
 
 class TestFillHolesInPlane:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.anomaly.residuals import fit_intensities, signed_residual
+from shared.anomaly.residuals import ERRORS, fit_intensities, signed_residual
 
 
 def test_signs():
@@ -14,11 +14,19 @@ def test_signs():
     assert signed_residual(image, reconstruction, "bright").tolist() == [2.0, -1.5, 0.0]
     assert signed_residual(image, reconstruction, "dark").tolist() == [-2.0, 1.5, 0.0]
     assert signed_residual(image, reconstruction, "dark", fluid_below=1.5).tolist() == [-2.0, 0.0, 0.0]
+    assert signed_residual(image, reconstruction, "absolute").tolist() == [2.0, 1.5, 0.0]
+    assert signed_residual(image, reconstruction, "absolute", fluid_below=1.5).tolist() == [2.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("error", ERRORS[1:])
+def test_perfect_reconstruction_leaves_nothing(error: str):
+    image = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    assert not signed_residual(image, image.clone(), error).any()
 
 
 @pytest.mark.parametrize("error", ["squared", "both", ""])
 def test_other_errors_are_refused(error: str):
-    with pytest.raises(ValueError, match="bright"):
+    with pytest.raises(ValueError, match=f"one of bright, dark, absolute, got '{error}'"):
         signed_residual(torch.zeros(2), torch.zeros(2), error)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.anomaly.thresholds import gated_otsu, otsu_in_brain
+from shared.anomaly.thresholds import gated_otsu, otsu_by_slice, otsu_in_brain
 
 SHAPE = (40, 40, 40)
 BRAIN = np.zeros(SHAPE, dtype=np.uint8)
@@ -57,3 +57,31 @@ class TestOtsuInBrain:
 @pytest.mark.parametrize(("stored", "expected"), [(0.1, 0.5), (0.8, 0.8)])
 def test_gate_lifts_but_never_lowers(stored: float, expected: float):
     assert gated_otsu(uniform_map(0, 1), BRAIN, stored) == pytest.approx(expected, abs=0.005)
+
+
+class TestOtsuBySlice:
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    def test_every_slice_is_cut_in_its_own_middle(self, axis: int):
+        tops = np.array([1.0, 4.0, 1e-4])
+        slices = tops[:, None, None] * np.random.default_rng(0).permutation(np.linspace(0, 1, 3600)).reshape(60, 60)
+        volume = np.moveaxis(slices, 0, axis)
+        thresholds = otsu_by_slice(volume.astype(np.float32), axis)
+        assert thresholds.ravel() == pytest.approx(tops / 2, rel=0.01) and thresholds.shape[axis] == 3
+        above = np.moveaxis(volume > thresholds, axis, 0)
+        assert above.mean(axis=(1, 2)) == pytest.approx([0.5] * 3, abs=0.005)
+
+    def test_background_counts_as_in_the_code_of_tsgm(self):
+        # Background 0, tissue uniform on (1, 2), a few pixels of 3: with the background Otsu parts it from the tissue.
+        plane = np.zeros((40, 40, 1))
+        plane[10:30, 10:30, 0] = np.linspace(1, 2, 400).reshape(20, 20)
+        plane[15:18, 15:18] = 3
+        assert 0 < otsu_by_slice(plane, 2).item() <= 1.01
+        assert otsu_in_brain(plane, plane > 0) > 1.3
+
+    @pytest.mark.parametrize("value", [-1.0, 0.0, 2.0])
+    def test_constant_slices_have_no_threshold_and_an_empty_mask(self, value: float):
+        volume = np.full((5, 6, 3), value, np.float32)
+        volume[2, 2, 1] += 1
+        thresholds = otsu_by_slice(volume, 2)
+        assert thresholds.shape == (1, 1, 3) and np.isinf(thresholds).ravel().tolist() == [True, False, True]
+        assert np.argwhere(volume > thresholds).tolist() == [[2, 2, 1]]

@@ -92,10 +92,12 @@ class Bundle:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    def train_in_two_processes(self, options: Mapping[str, Any], cwd: Path) -> None:
+    def train_in_two_processes(
+        self, options: Mapping[str, Any], cwd: Path, configs: str = "train.json multi_gpu_train.json"
+    ) -> None:
         """Train under torchrun with gloo, started in an empty folder, which stays empty."""
         launcher = ("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2")
-        done = self.run("train.json multi_gpu_train.json", options, cwd=cwd, launcher=launcher)
+        done = self.run(configs, options, cwd=cwd, launcher=launcher)
         assert done.returncode == 0, done.stderr
         assert not list(cwd.iterdir())
 
@@ -113,6 +115,11 @@ def itermask3d() -> Bundle:
 @pytest.fixture(scope="session")
 def mmccd() -> Bundle:
     return Bundle(Path("bundles") / "brain_mri_anomaly_mmccd")
+
+
+@pytest.fixture(scope="session")
+def tsgm() -> Bundle:
+    return Bundle(Path("bundles") / "brain_mri_anomaly_tsgm")
 
 
 def reoriented(image: nib.Nifti1Image, codes: str) -> nib.Nifti1Image:

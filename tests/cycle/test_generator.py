@@ -16,7 +16,10 @@ def small(**options) -> ResnetGenerator:
 
 
 def from_the_paper(generator: ResnetGenerator, x: torch.Tensor) -> torch.Tensor:
-    """The network before its last activation, written out with the generator's convolutions in their order."""
+    """The network before its last activation, written out with the generator's convolutions in their order.
+
+    In the residual form each pixel is repeated and then convolved where the paper has a transposed convolution.
+    """
     layers = [m for m in generator.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
     first, down, blocks, up, last = layers[0], layers[1:3], layers[3:-3], layers[-3:-1], layers[-1]
 
@@ -33,7 +36,11 @@ def from_the_paper(generator: ResnetGenerator, x: torch.Tensor) -> torch.Tensor:
     for one, two in zip(blocks[::2], blocks[1::2], strict=True):
         x = x + normalised(reflected(normalised(reflected(x, one, 1)).relu(), two, 1))
     for layer in up:
-        x = functional.conv_transpose2d(x, layer.weight, layer.bias, stride=2, padding=1, output_padding=1)
+        if generator.residual:
+            repeated = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+            x = functional.conv2d(repeated, layer.weight, layer.bias, padding=1)
+        else:
+            x = functional.conv_transpose2d(x, layer.weight, layer.bias, stride=2, padding=1, output_padding=1)
         x = normalised(x).relu()
     return reflected(x, last, 3)
 
@@ -41,6 +48,12 @@ def from_the_paper(generator: ResnetGenerator, x: torch.Tensor) -> torch.Tensor:
 def test_the_default_has_the_size_of_the_paper():
     assert sum(p.numel() for p in ResnetGenerator().parameters()) == 11_365_633
     assert sum(p.numel() for p in ResnetGenerator(channels=3).parameters()) == 11_378_179
+
+
+def test_the_residual_form_has_the_same_size():
+    assert sum(p.numel() for p in ResnetGenerator(residual=True).parameters()) == 11_365_633
+    convolutions = [type(m) for m in small(residual=True).modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    assert set(convolutions) == {nn.Conv2d}
 
 
 def test_it_computes_what_the_paper_writes():
@@ -65,6 +78,33 @@ def test_the_residual_form_starts_at_the_identity_and_learns():
         generator(x).square().mean().backward()
         optimizer.step()
     assert all(p.grad.any() for name, p in generator.named_parameters() if name.endswith("weight"))
+
+
+def without_norm(generator: ResnetGenerator) -> ResnetGenerator:
+    """Instance norms, which see the whole image, replaced; all weights and biases drawn anew."""
+    for module in list(generator.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.InstanceNorm2d):
+                setattr(module, name, nn.Identity())
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return generator
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_only_the_paper_s_form_leaves_a_checkerboard(residual):
+    """In a constant image, away from its border, the residual form changes all pixels alike."""
+    generator = without_norm(small(residual=residual))
+    x = torch.full((1, 1, 96, 96), 0.5, dtype=torch.float64)
+    with torch.no_grad():
+        change = (generator(x) - x)[0, 0, 40:56, 40:56]
+    torch.testing.assert_close(change[4:], change[:-4])  # at most periodic with the strides
+    alternating = (-1.0) ** torch.arange(16, dtype=torch.float64)
+    checkerboard = (change * alternating).mean().abs() + (change * alternating[:, None]).mean().abs()
+    if residual:
+        assert checkerboard < 1e-12 and change.std() < 1e-12 and change.abs().min() > 1e-3
+    else:
+        assert checkerboard > 1e-3
 
 
 def test_weights_start_small_and_biases_at_zero():

@@ -130,6 +130,21 @@ def test_percentile_among_healthy_scans(tmp_path: Path, weights: str, no_picture
     assert [row["score_percentile"] for row in rows] == [25, 75, 100]
 
 
+def test_picture_shows_the_last_of_several_pseudo_healthy_sequences(
+    tmp_path: Path, weights: str, cases: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """That is the primary sequence, which is also the native image."""
+    healthy = cases[0]["output"]["pseudo_healthy"]
+    stacked = np.concatenate([3 * healthy, 2 * healthy, healthy])
+    cases[0]["output"]["pseudo_healthy"] = MetaTensor(stacked, affine=AFFINE)
+    drawn: list[tuple[np.ndarray, ...]] = []
+    monkeypatch.setattr("shared.data.outputs.case_picture", lambda *arrays: drawn.append(arrays) or b"png")
+    run(tmp_path / "out", weights, cases)
+    for (image, shown, *_), case in zip(drawn, cases, strict=True):
+        np.testing.assert_array_equal(shown, np.asarray(healthy[0]))
+        np.testing.assert_array_equal(image, np.asarray(case["batch"]["native_image"][0]))
+
+
 def test_given_threshold_is_named_as_such(tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None):
     rows = run(tmp_path / "out", weights, cases, threshold=0.8).rows
     assert [row["threshold_source"] for row in rows] == ["given by --threshold"] * 2

@@ -84,6 +84,15 @@ def on_its_own_grid() -> dict[str, Any]:
     return {"pred": pred, "image": image, "native_brain_mask": meta(whole, affine), "intensity_scale": SCALE}
 
 
+def several_sequences(absent: list[int]) -> dict[str, Any]:
+    """As :func:`on_its_own_grid`, with three pseudo-healthy sequences, each of its own scale."""
+    data = on_its_own_grid()
+    images = torch.rand(3, 24, 28, 20, generator=torch.Generator().manual_seed(1)) * 4
+    images[absent] = torch.nan
+    scales = [float("nan") if n in absent else SCALE * (1 + n) for n in range(3)]
+    return {**data, "pred": torch.cat([data["pred"][:1], images]), "intensity_scale": scales}
+
+
 class TestNativeMapsd:
     @pytest.mark.parametrize("axcodes", ["RAS", "LAS", "PSR"])
     def test_blob_comes_back_to_its_place(self, axcodes: str):
@@ -209,6 +218,52 @@ class TestNativeMapsd:
         result = NativeMapsd()(data)["anomaly_map"]
         assert result.dtype == torch.float32 and not result.requires_grad
 
+    @pytest.mark.parametrize("absent", [[], [1], [0, 2]])
+    def test_pseudo_healthy_sequences_have_the_units_of_their_own_inputs(self, absent: list[int]):
+        data = several_sequences(absent)
+        result = NativeMapsd(reconstructions=3)(data)
+        present = [n for n in range(3) if n not in absent]
+        assert result["pseudo_healthy"].shape == (len(present), 24, 28, 20)
+        for found, n in zip(result["pseudo_healthy"], present, strict=True):
+            expected = (data["pred"][1 + n] + 3) * data["intensity_scale"][n]
+            np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-5)
+        assert set(result) - set(data) == {"anomaly_map", "pseudo_healthy"}
+        torch.testing.assert_close(result["pseudo_healthy"].affine, data["native_brain_mask"].affine)
+
+    @pytest.mark.parametrize("reconstructions", [1, 3])
+    @pytest.mark.parametrize("exponent", [0.0, 0.5])
+    def test_a_further_channel_is_the_uncertainty_of_the_map_in_its_unit(self, reconstructions: int, exponent: float):
+        data = several_sequences([1]) if reconstructions == 3 else on_its_own_grid()
+        raw = torch.rand(1, *data["pred"].shape[1:])
+        data["native_brain_mask"][0, :5] = 0
+        plain = NativeMapsd(percentile_scaling=exponent, reconstructions=reconstructions)(dict(data))
+        data["pred"] = torch.cat([data["pred"], raw])
+        result = NativeMapsd(percentile_scaling=exponent, reconstructions=reconstructions)(data)
+        in_brain = np.asarray(data["pred"][0])[np.asarray(data["image"][-1]) > 0]
+        expected = np.asarray(raw[0]) / np.percentile(in_brain, 99.5) ** exponent
+        expected[:5] = 0
+        assert result["uncertainty"].shape == (1, 24, 28, 20)
+        np.testing.assert_allclose(np.asarray(result["uncertainty"][0]), expected, rtol=1e-4)
+        for key in ("anomaly_map", "pseudo_healthy"):
+            assert torch.equal(result[key], plain[key])
+
+    def test_uncertainty_comes_back_to_its_place_and_is_not_filtered(self):
+        data = crop_and_native("LAS")
+        brain = np.asarray(data["native_brain_mask"][0]) > 0
+        data["pred"] = torch.cat([data["pred"], data["pred"][:1]])
+        result = NativeMapsd(median_radius=1)(data)
+        expected = NativeMapsd()(data)["anomaly_map"]
+        assert torch.equal(result["uncertainty"], expected) and not torch.equal(result["anomaly_map"], expected)
+        assert not np.asarray(result["uncertainty"][0])[~brain].any()
+
+    @pytest.mark.parametrize(("channels", "scales"), [(2, 3), (3, 3), (6, 3), (4, 1), (4, 2)])
+    def test_prediction_of_another_number_of_sequences(self, channels: int, scales: int):
+        data = on_its_own_grid()
+        data["pred"] = torch.zeros(channels, 24, 28, 20)
+        data["intensity_scale"] = [SCALE] * scales
+        with pytest.raises(ValueError, match=f"has {channels} channels and {scales} intensity scales, not .* 3 seq"):
+            NativeMapsd(reconstructions=3)(data)
+
 
 class TestThresholdMapd:
     def test_mask_is_where_the_map_is_above_one(self):
@@ -248,6 +303,14 @@ class TestThresholdMapd:
         assert torch.equal(result["pred"] > 0, result["anomaly_map"] > 1)
         assert (result["pred"][brain > 0] > 0).float().mean() == pytest.approx(1 - expected / 4, abs=0.01)
 
+    @pytest.mark.parametrize("threshold", [0.5, 2.0])
+    def test_uncertainty_has_the_unit_of_the_map(self, threshold: float):
+        data = {name: MetaTensor(torch.rand(1, 4, 4, 4)) for name in ("anomaly_map", "uncertainty")}
+        result = ThresholdMapd(threshold=threshold)(data)
+        torch.testing.assert_close(result["uncertainty"] * threshold, data["uncertainty"])
+        alone = ThresholdMapd(threshold=threshold)({"anomaly_map": data["anomaly_map"]})
+        assert torch.equal(alone["anomaly_map"], result["anomaly_map"]) and "uncertainty" not in alone
+
     def test_otsu_of_a_map_in_which_nothing_stands_out(self):
         data = {"anomaly_map": MetaTensor(torch.zeros(1, 4, 4, 4)), "native_brain_mask": torch.ones(1, 4, 4, 4)}
         result = ThresholdMapd(threshold=0.5, rule="otsu")(data)
@@ -272,6 +335,22 @@ class TestCaseNamed:
         save = mt.SaveImaged("pred", output_dir=tmp_path, output_postfix="anomaly_mask", **options)
         save(CaseNamed("pred")(data))
         assert [path.name for path in tmp_path.iterdir()] == [f"{name}_anomaly_mask.nii.gz"]
+
+    @pytest.mark.parametrize("sequences", [1, 3])
+    def test_several_sequences_are_written_as_one_4d_file_on_the_input_s_grid(self, tmp_path: Path, sequences: int):
+        native, shape = affine_of("LAS", (1, 1.5, 5), (24, 28, 20)), (24, 28, 20)
+        file = {"original_affine": native, "spatial_shape": np.array(shape), "filename_or_obj": "scan.nii.gz"}
+        data = {**several_sequences([]), "native_brain_mask": meta(np.ones(shape), native, **file)}
+        data["image"] = meta(np.ones(shape), native, original_affine=native)
+        data["pred"], data["intensity_scale"] = data["pred"][: 1 + sequences], data["intensity_scale"][:sequences]
+        result = NativeMapsd(reconstructions=sequences)(data)
+        options = {"separate_folder": False, "resample": False, "print_log": False}
+        mt.SaveImaged("pseudo_healthy", output_dir=tmp_path, output_postfix="healthy", **options)(result)
+        written = nib.load(tmp_path / "scan_healthy.nii.gz")
+        assert written.shape == (shape if sequences == 1 else (*shape, 3)) and written.get_data_dtype() == np.float32
+        np.testing.assert_allclose(written.affine, native, atol=1e-5)
+        volumes = written.get_fdata().reshape(*shape, sequences)
+        np.testing.assert_allclose(np.moveaxis(volumes, -1, 0), np.asarray(result["pseudo_healthy"]), rtol=1e-5)
 
     def test_map_and_pseudo_healthy_are_named_apart(self):
         data = {**crop_and_native("RAS"), "case_id": "a"}

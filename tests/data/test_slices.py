@@ -13,11 +13,14 @@ from monai.transforms import Compose, LoadImaged, Orientationd, RandFlipd
 
 from shared.data.slices import (
     AsVolumed,
+    HalfMedianUnitsd,
+    LabelOrNoned,
     LesionFreed,
     MedianUnitsd,
     RandSlicesd,
     SlicesAsChannelsd,
     SliceSpacingd,
+    half_median_units,
     median_units,
 )
 
@@ -141,6 +144,53 @@ class TestMedianUnits:
         brain = torch.ones(5, 5, 5)
         intensity = torch.rand(5, 5, 5) + 0.5
         torch.testing.assert_close(median_units(2 * intensity - 3, brain)[0], median_units(intensity - 3, brain)[0])
+
+
+class TestHalfMedianUnits:
+    def test_median_is_a_half_background_0_and_the_unit_leads_back(self):
+        brain = torch.zeros(5, 6, 7)
+        brain[1:4, 1:4, 1:6] = 1  # 45 voxels
+        image = brain * torch.from_numpy(np.random.default_rng(0).gamma(4, 90, (5, 6, 7))).float()
+        scaled, unit = half_median_units(image, brain)
+        assert scaled[brain > 0].median().item() == pytest.approx(0.5)
+        assert (scaled[brain == 0] == 0).all() and scaled.min() == 0
+        torch.testing.assert_close(scaled * unit, image)
+        assert unit.ndim == 0
+        torch.testing.assert_close(half_median_units(7 * image, brain)[0], scaled)  # the gain of the scanner
+
+    def test_each_sequence_has_a_unit_of_its_own_and_other_keys_stay(self):
+        brain = torch.ones(3, 4, 5)
+        brain[0] = 0
+        volumes = {"t1": torch.rand(3, 4, 5) + 1, "flair": torch.rand(3, 4, 5) + 9}
+        data = HalfMedianUnitsd(["t1", "flair"], mask_key="brain")({**volumes, "brain": brain, "label": brain})
+        for key, volume in volumes.items():
+            assert torch.equal(data[key], half_median_units(volume, brain)[0])
+        assert data["brain"] is brain and data["label"] is brain
+
+    def test_a_lesion_does_not_change_the_rest(self):
+        brain = torch.ones(3, 4, 5)
+        image = torch.arange(60.0).reshape(3, 4, 5) + 20
+        bright = image.clone()
+        bright[2] = 500  # the brightest 20 voxels, brighter still
+        torch.testing.assert_close(half_median_units(bright, brain)[0][:2], half_median_units(image, brain)[0][:2])
+
+
+class TestLabelOrNoned:
+    def test_case_without_a_label_gets_an_empty_one_on_its_grid(self):
+        mask = volume(np.ones((4, 5, 6)), (2, 3, 4))
+        data = LabelOrNoned("label")({"brain_mask": mask})
+        assert data["label"].shape == (1, 4, 5, 6) and not data["label"].any() and mask.all()
+        np.testing.assert_array_equal(data["label"].affine, mask.affine)
+
+    def test_a_label_stays(self):
+        label = volume(np.eye(4)[..., None])
+        data = {"brain_mask": volume(np.ones((4, 4, 1))), "label": label}
+        assert LabelOrNoned("label")(data)["label"] is label
+
+    def test_the_data_given_stay(self):
+        data = {"foreground": volume(np.ones((4, 4, 1)))}
+        assert set(LabelOrNoned("lesion", mask_key="foreground")(data)) == {"foreground", "lesion"}
+        assert set(data) == {"foreground"}
 
 
 class TestRandSlicesd:

@@ -162,6 +162,33 @@ class TestBrainNormalized:
         np.testing.assert_allclose(results[0], results[1], atol=1e-5)
         np.testing.assert_allclose(results[2], results[1], atol=1e-5)
 
+    def test_channels_are_scaled_each_by_itself_and_set_to_the_background(self):
+        random = np.random.default_rng(0)
+        brain = cube(12, 2, 10)
+        images = random.uniform(10, 200, (3, 12, 12, 12)) * np.array([1.0, 5.0, 0.02])[:, None, None, None]
+        stacked = MetaTensor(torch.as_tensor(images).float(), affine=torch.diag(torch.tensor([2.0, 2, 3, 1])))
+        data = BrainNormalized("image")({"image": stacked, "brain_mask": volume(brain), "other": "stays"})
+        assert len(data["intensity_scale"]) == 3 and all(type(scale) is float for scale in data["intensity_scale"])
+        for image, result, scale in zip(images, np.asarray(data["image"]), data["intensity_scale"], strict=True):
+            alone = BrainNormalized("image")({"image": volume(image * brain), "brain_mask": volume(brain)})
+            assert scale == pytest.approx(np.percentile(image[brain > 0], 90) / 6) == alone["intensity_scale"]
+            np.testing.assert_allclose(result, alone["image"][0], atol=1e-5)
+            assert (result[brain == 0] == -3).all()
+        assert data["image"].dtype == torch.float32 and data["image"].affine[2, 2] == 3
+        assert stacked.min() > 0 and data["other"] == "stays"
+
+    def test_an_absent_channel_is_nan_throughout_and_the_others_do_not_notice(self):
+        brain = cube(12, 2, 10)
+        images = np.random.default_rng(0).uniform(10, 200, (3, 12, 12, 12))
+        images[1] = np.nan
+        images[1, :, :, :3] = 0  # padded
+        images[2, 0, 0, 0] = np.nan  # not even in the brain
+        data = BrainNormalized("image")({"image": torch.as_tensor(images).float(), "brain_mask": volume(brain)})
+        assert torch.isnan(data["image"]).flatten(1).all(dim=1).tolist() == [False, True, True]
+        assert not torch.isnan(data["image"][0]).any()
+        assert np.isnan(data["intensity_scale"]).tolist() == [False, True, True]
+        assert data["intensity_scale"][0] == pytest.approx(np.percentile(images[0][brain > 0], 90) / 6)
+
 
 class TestRandErodeBraind:
     def layers(self, seed: int, **options: float) -> int:

@@ -12,7 +12,15 @@ import torch
 from ignite.engine import Engine
 
 from shared.data.errors import WeightsError
-from shared.data.weights import BestWeights, TrainingState, load_weights, save_atomically, sha256
+from shared.data.weights import (
+    BestWeights,
+    LatestWeights,
+    TrainingState,
+    load_weights,
+    save_atomically,
+    save_half,
+    sha256,
+)
 
 
 def network(seed: int = 0, width: int = 4) -> torch.nn.Module:
@@ -160,6 +168,33 @@ def test_best_weights_run_when_a_validation_is_complete(tmp_path: Path):
 
     engine.run([0], max_epochs=1)
     assert best.best == 0.5 and (tmp_path / "model.pt").is_file()
+
+
+def test_half_precision_is_for_floats_alone_and_leaves_the_network_as_it_is(tmp_path: Path):
+    source, path = network(), tmp_path / "models" / "model.pt"
+    save_half(source, path)
+    state = torch.load(path, weights_only=True)
+    assert list(state) == list(source.state_dict())
+    for name, value in source.state_dict().items():
+        assert value.dtype == (torch.int64 if "num_batches" in name else torch.float32)
+        assert torch.equal(state[name], value.half() if value.is_floating_point() else value)
+        assert state[name].dtype == (torch.int64 if "num_batches" in name else torch.float16)
+    assert os.listdir(path.parent) == ["model.pt"]
+
+
+def test_latest_weights_are_those_after_every_epoch(tmp_path: Path):
+    trained, path = network(), tmp_path / "models" / "model.pt"
+    engine, kept = Engine(lambda engine, batch: torch.nn.init.constant_(trained[0].bias, engine.state.iteration)), []
+    LatestWeights(str(path), trained).attach(engine)
+
+    @engine.on("ITERATION_STARTED")
+    def of_the_epoch_before(engine: Engine) -> None:
+        kept.append(float(torch.load(path, weights_only=True)["0.bias"][0]) if path.is_file() else None)
+
+    engine.run([0, 0], max_epochs=3)
+    assert kept == [None, None, 2, 2, 4, 4]
+    state = torch.load(path, weights_only=True)
+    assert state["0.bias"].dtype == torch.float16 and (state["0.bias"] == 6).all()
 
 
 def train(path: Path, epochs: int, resume: bool = False, write: bool = True) -> tuple[dict, list[int], list[float]]:

@@ -1,0 +1,129 @@
+"""Cases of which any of several sequences may be given: as one 3D file each, or as the volumes of one 4D file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from .datalists import SEQUENCES, gather_cases, read_section, resolve_listed, resolve_path
+from .errors import DataListError
+from .folder_cases import NIFTI, split_sequence, subjects_of_folder
+from .nifti_check import NAME_VOLUMES
+
+_FURTHER = ("brain_mask", "label", "group")
+
+
+def gather_sequence_cases(
+    sequences: Sequence[str],
+    files: Mapping[str, str | None] | None = None,
+    image: str | None = None,
+    dataset_dir: str | None = None,
+    datalist: str | None = None,
+    section: str = "test",
+    sequence: str = "flair",
+    channels: Sequence[str] = (),
+) -> list[dict[str, str]]:
+    """List the cases of files of one brain, of a folder, or of one section of a datalist, with what each has.
+
+    Args:
+        sequences: that the method takes, in its fixed order; a case needs one of them.
+        files: by sequence, of one brain on one grid: one case; empty ones are ignored.
+        image: a NIfTI file: one case, named after the file.
+        dataset_dir: a folder: one case per subject, from its files ``<subject>_<sequence>.nii.gz``, with its label and
+            brain mask as in :func:`~.datalists.gather_cases`.
+        datalist: a Decathlon-style JSON list; its relative paths start at the list file.
+        section: section of the datalist.
+        sequence: that an ``image``, here or in a datalist, or a file whose name says none holds.
+        channels: names of the volumes of such files, which are then 4D; empty where they are 3D.
+
+    Returns:
+        Cases ``{"case_id", "image", "sequence"[, <other sequence> ...][, "brain_mask"][, "label"][, "group"]}``, paths
+        absolute: ``image`` is the primary sequence (:func:`primary_of`) and ``sequence`` its name; for a 4D file that
+        is ``"image"``. Named sequences go before an ``image`` of the same case. A case with none of the ``sequences``
+        has a ``reason`` and what is ``missing``: the door reports it.
+
+    Raises:
+        DataListError: not exactly one source given, a sequence that the method does not take, nothing found, a wrong
+            list, a repeated case, leakage.
+    """
+    files = {name: file for name, file in (files or {}).items() if file}
+    for option, name in (*((f"--{name} FILE", name) for name in files), (f"--sequence {sequence}", sequence)):
+        if name not in sequences:
+            raise DataListError(f"{option}: the weights do not know this sequence, only {', '.join(sequences)}")
+    sources = {"image": image, "dataset_dir": dataset_dir, "datalist": datalist}
+    chosen = [name for name, value in sources.items() if value not in (None, "")]
+    if len(chosen) + bool(files) != 1:
+        found = " and ".join(f"--{name}" for name in (*files, *chosen)) or "none"
+        any_of = ", ".join(f"--{name} FILE" for name in sequences)
+        raise DataListError(
+            f"pass the sequences of one brain (any of {any_of}), or one of --image FILE, --dataset_dir FOLDER or "
+            f"--datalist LIST.json; {found} given"
+        )
+    unnamed = "image" if channels else sequence
+    if files:
+        listed = [_of_files({name: resolve_path(str(file), Path.cwd()) for name, file in files.items()}, sequences)]
+    elif image:
+        listed = gather_cases(image=image)
+    elif dataset_dir:
+        listed = subjects_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), unnamed)
+    else:
+        list_file = Path(resolve_path(str(datalist), Path.cwd()))
+        listed = [_resolved(case, list_file) for case in read_section(list_file, section)]
+    return [_case(entry, sequences, unnamed) for entry in listed]
+
+
+def primary_of(present: Collection[str], sequences: Sequence[str]) -> str:
+    """The last of the ``sequences``, in their fixed order, that is present: it gives a case its grid and picture.
+
+    Raises:
+        ValueError: none is present.
+    """
+    known = [name for name in sequences if name in present]
+    if not known:
+        raise ValueError(f"none of the sequences {', '.join(sequences)} is there, only {', '.join(present)}")
+    return known[-1]
+
+
+def check_channels(channels: Sequence[str], sequences: Sequence[str]) -> str:
+    """Check the names of the volumes of 4D files.
+
+    Returns:
+        the primary sequence of such a file (:func:`primary_of`).
+
+    Raises:
+        DataListError: no list, a name that is none of a sequence or occurs twice, or none of the ``sequences``.
+    """
+    wrong = [] if isinstance(channels, str) else [name for name in channels if name not in SEQUENCES]
+    if isinstance(channels, str) or wrong or len(set(channels)) < len(channels):
+        rule = f"a list with a name for each volume, of {', '.join(SEQUENCES)}, none twice"
+        raise DataListError(f"--channels {channels}: {rule}. {NAME_VOLUMES}")
+    if not set(channels) & set(sequences):
+        rule = f"the weights know only {', '.join(sequences)}"
+        raise DataListError(f"--channels {list(channels)}: {rule}. {NAME_VOLUMES}")
+    return primary_of(channels, sequences)
+
+
+def _of_files(files: Mapping[str, str], sequences: Sequence[str]) -> dict[str, str]:
+    folder, name = os.path.split(files[primary_of(files, sequences)])
+    return {"case_id": split_sequence(NIFTI.sub("", name), "")[0] or os.path.basename(folder), **files}
+
+
+def _resolved(listed: Mapping[str, str], list_file: Path) -> dict[str, str]:
+    paths = {key: listed.get(key) for key in (*SEQUENCES, "image", "brain_mask", "label")}
+    found = resolve_listed(paths, listed["case_id"], list_file)
+    return {"case_id": listed["case_id"], **found, "group": str(listed.get("group") or "")}
+
+
+def _case(listed: Mapping[str, str], sequences: Sequence[str], unnamed: str) -> dict[str, str]:
+    """A case of what was found, ``image`` being of the sequence ``unnamed``."""
+    case = {"case_id": listed["case_id"], **{key: listed[key] for key in _FURTHER if listed.get(key)}}
+    present = {name: listed[name] for name in sequences if name in listed}
+    if present:
+        primary = primary_of(present, sequences)
+        return {**case, "image": present.pop(primary), "sequence": primary, **present}
+    if "image" in listed:
+        return {**case, "image": listed["image"], "sequence": unnamed}
+    found = ", ".join(name for name in SEQUENCES if name in listed)
+    reason = f"has none of {', '.join(sequences)} (it has {found})"
+    return {**case, "sequence": unnamed, "reason": reason, "missing": " or ".join(sequences)}

@@ -1,0 +1,56 @@
+"""From the files of a case to one image with a channel for each sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from .nifti_check import NAME_VOLUMES
+from .sequence_cases import check_channels, primary_of
+
+
+class SequenceChannelsd(Transform):
+    """Stack the sequences of a case in their fixed order; an absent one is a channel of NaN.
+
+    Args:
+        sequences: in their fixed order.
+        sequence: that an ``image`` of one channel holds, where the case does not say it.
+        channels: that an ``image`` of several channels (a 4D file) holds; empty: ``sequences``, all of them.
+
+    Reads ``image`` (``1 X Y Z`` or ``C X Y Z``), the name of its sequence in ``sequence``, if there, and those of the
+    ``sequences``, ``1 X Y Z``, that are there, which it removes. Adds ``image``, ``S X Y Z``, and ``native_image``,
+    ``1 X Y Z``, the primary sequence (:func:`~.sequence_cases.primary_of`), whose metadata both have.
+
+    Raises:
+        ValueError: an ``image`` of another number of channels, or of a sequence that is not one of ``sequences``;
+            wrong ``channels``.
+    """
+
+    def __init__(self, sequences: Sequence[str], sequence: str = "flair", channels: Sequence[str] = ()) -> None:
+        if channels:
+            check_channels(channels, sequences)
+        self.sequences, self.sequence, self.channels = list(sequences), sequence, list(channels)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        image = d.pop("image")
+        names = self._names(len(image), d.get("sequence", "image"))
+        found = {name: image[n : n + 1] for n, name in enumerate(names)}
+        found.update({name: d.pop(name) for name in self.sequences if name in d})
+        native = found[primary_of(found, self.sequences)]
+        absent = torch.full_like(native, torch.nan)
+        stacked = torch.cat([torch.as_tensor(found.get(name, absent)) for name in self.sequences])
+        return {**d, "image": MetaTensor(stacked, meta=dict(native.meta)), "native_image": native}
+
+    def _names(self, count: int, named: str) -> Sequence[str]:
+        """Sequences of the channels of ``image``, which the case calls ``named``."""
+        names = self.channels or self.sequences
+        if count == 1 and (named != "image" or len(names) > 1):
+            return [self.sequence if named == "image" else named]
+        if count != len(names):
+            raise ValueError(f"the image has {count} volumes, not {len(names)} ({', '.join(names)}). {NAME_VOLUMES}")
+        return names
