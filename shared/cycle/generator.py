@@ -54,7 +54,7 @@ class ResnetGenerator(nn.Module):
         same = partial(halve, strides=1)
 
         def double(inside: int, outside: int) -> nn.Module:
-            """Twice the size; a transposed convolution, the paper's, leaves a checkerboard in the change of an image."""
+            """Twice the size; a transposed convolution, the paper's, leaves a checkerboard in the change."""
             if residual:
                 return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), same(inside, outside))
             return halve(inside, outside, is_transposed=True)

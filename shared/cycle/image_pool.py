@@ -43,7 +43,7 @@ class ImagePool:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The images kept, ``N C *S``, and the number of images seen."""
-        images = torch.stack(self.images) if self.images else torch.empty(0)
+        images = torch.stack([image.cpu() for image in self.images]) if self.images else torch.empty(0)
         return {"images": images, "seen": torch.tensor(self.seen)}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:

@@ -60,7 +60,7 @@ def blobs(brain_mask: Tensor, radius: Range, within: Tensor | None = None) -> Te
         radius: mean radius in pixels.
         within: ``B 1 X Y``, where centres may lie.
     """
-    count, size = len(brain_mask), tuple(brain_mask.shape[-2:])
+    size = tuple(brain_mask.shape[-2:])
     x, y = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in size), indexing="ij")
     weights = []
     for place in brain_mask if within is None else within:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from monai.transforms import Compose
 from torch.utils.data import Dataset
 
 from .errors import DataListError
@@ -41,7 +42,7 @@ class HeightMatchedPairs(Dataset):
         self,
         cases: Sequence[Mapping[str, Any]],
         keys: Sequence[str],
-        transform: Callable[[dict[str, Any]], dict[str, Any]],
+        transform: Compose,
         length: int,
         seed: int = 0,
         lesion_slices_too: bool = False,
@@ -80,8 +81,7 @@ class HeightMatchedPairs(Dataset):
         pair = {}
         for domain, slices in self.domains.items():
             drawn = dict(self.slices[slices[tenth][random.randint(len(slices[tenth]))]])
-            if hasattr(self.transform, "set_random_state"):
-                self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index, domain))
+            self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index, domain))
             drawn = self.transform(drawn)
             pair[domain] = torch.as_tensor(np.asarray(drawn["image"]))
             for mask in MASKS:

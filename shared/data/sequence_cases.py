@@ -27,7 +27,7 @@ def gather_sequence_cases(
     """List the cases of files of one brain, of a folder, or of one section of a datalist, with what each has.
 
     Args:
-        sequences: that the method takes, in its fixed order; a case needs one of them.
+        sequences: that are used, in the method's fixed order; a case needs one of them.
         files: by sequence, of one brain on one grid: one case; empty ones are ignored.
         image: a NIfTI file: one case, named after the file.
         dataset_dir: a folder: one case per subject, from its files ``<subject>_<sequence>.nii.gz``, with its label and
@@ -44,13 +44,14 @@ def gather_sequence_cases(
         has a ``reason`` and what is ``missing``: the door reports it.
 
     Raises:
-        DataListError: not exactly one source given, a sequence that the method does not take, nothing found, a wrong
-            list, a repeated case, leakage.
+        DataListError: not exactly one source given, a file of a sequence that is not used, nothing found, a wrong list,
+            a repeated case, leakage.
     """
     files = {name: file for name, file in (files or {}).items() if file}
-    for option, name in (*((f"--{name} FILE", name) for name in files), (f"--sequence {sequence}", sequence)):
-        if name not in sequences:
-            raise DataListError(f"{option}: the weights do not know this sequence, only {', '.join(sequences)}")
+    named = {name: f"--{name} FILE" for name in files}
+    named |= {sequence: f"--image FILE --sequence {sequence}"} if image and not channels else {}
+    if wrong := [option for name, option in named.items() if name not in sequences]:
+        raise DataListError(f"{wrong[0]}: that sequence is not used, only {', '.join(sequences)}")
     sources = {"image": image, "dataset_dir": dataset_dir, "datalist": datalist}
     chosen = [name for name, value in sources.items() if value not in (None, "")]
     if len(chosen) + bool(files) != 1:
@@ -122,8 +123,8 @@ def _case(listed: Mapping[str, str], sequences: Sequence[str], unnamed: str) -> 
     if present:
         primary = primary_of(present, sequences)
         return {**case, "image": present.pop(primary), "sequence": primary, **present}
-    if "image" in listed:
+    if "image" in listed and unnamed in ("image", *sequences):
         return {**case, "image": listed["image"], "sequence": unnamed}
-    found = ", ".join(name for name in SEQUENCES if name in listed)
+    found = ", ".join(name for name in ("image", *SEQUENCES) if name in listed)
     reason = f"has none of {', '.join(sequences)} (it has {found})"
     return {**case, "sequence": unnamed, "reason": reason, "missing": " or ".join(sequences)}

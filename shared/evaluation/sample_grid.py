@@ -31,16 +31,13 @@ class SampleGrid:
     Args:
         draw: makes the rows of :func:`image_grid`.
         output_dir: for the PNG, replaced each time, and ``samples``, the TensorBoard log that keeps all.
-        interval: in epochs.
     """
 
-    def __init__(
-        self, draw: Callable[[], Sequence[Sequence[torch.Tensor]]], output_dir: str, interval: int = 1
-    ) -> None:
-        self.draw, self.output_dir, self.interval = draw, Path(output_dir), interval
+    def __init__(self, draw: Callable[[], Sequence[Sequence[torch.Tensor]]], output_dir: str) -> None:
+        self.draw, self.output_dir = draw, Path(output_dir)
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         grid = image_grid(self.draw())

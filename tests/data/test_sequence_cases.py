@@ -161,9 +161,23 @@ def test_not_exactly_one_source_says_which_options_there_are(given, found):
 
 
 @pytest.mark.parametrize("given", [{"files": {"t1": "a.nii", "t2": "b.nii"}}, {"image": "a.nii", "sequence": "t2"}])
-def test_a_sequence_that_the_weights_do_not_know(given):
-    with pytest.raises(DataListError, match="--(t2 FILE|sequence t2): .* do not know .*, only t1, t1ce, flair"):
+def test_a_file_of_a_sequence_that_is_not_used(given):
+    with pytest.raises(DataListError, match="--(t2 FILE|image FILE --sequence t2): .* not used, only t1, t1ce, flair"):
         gather(**given)
+
+
+def test_the_sequence_of_files_without_a_name_matters_only_to_them(tmp_path):
+    """Some of the sequences of a method may be used alone, while ``sequence`` keeps its default."""
+    (case,) = gather_sequence_cases(["t1"], files={"t1": str(tmp_path / "a_t1.nii"), "flair": ""})
+    assert (case["case_id"], case["sequence"]) == ("a", "t1")
+    listed = write_list(tmp_path / "list.json", {"case_id": "b", "image": "b.nii"}, {"case_id": "c", "t1": "c.nii"})
+    b, c = gather_sequence_cases(["t1"], datalist=listed)
+    assert b["reason"] == "has none of t1 (it has image)" and "image" not in b
+    assert c["sequence"] == "t1"
+    touch(tmp_path / "folder" / "d.nii", tmp_path / "folder" / "e_t1.nii")
+    d, e = gather_sequence_cases(["t1"], dataset_dir=str(tmp_path / "folder"))
+    assert d["reason"] == "has none of t1 (it has flair)" and e["sequence"] == "t1"
+    assert gather_sequence_cases(["t1"], image="a.nii", channels=DECATHLON)[0]["sequence"] == "image"
 
 
 def test_the_primary_sequence_is_the_last_that_is_present():
