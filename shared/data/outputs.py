@@ -29,7 +29,7 @@ class CaseReports:
         title: of the report.
         door: of the run; its failures and warnings are reported.
         inferer: its ``history[0]`` joins the row of the case.
-        calibration: stored threshold and healthy scores.
+        calibration: stored threshold and healthy scores; None where there are none, and score and percentile are NaN.
         threshold: in use.
         weights: file of the weights.
         settings: further facts about the run, by name.
@@ -45,7 +45,7 @@ class CaseReports:
         title: str,
         door: Door,
         inferer: Any,
-        calibration: Calibration,
+        calibration: Calibration | None,
         threshold: float,
         weights: str,
         settings: Mapping[str, Any],
@@ -56,8 +56,9 @@ class CaseReports:
         self.rows: list[dict[str, Any]] = []
         self.pictures: dict[str, bytes] = {}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
-        stale = f"the stored threshold belongs to {calibration.stale}: run configs/calibrate.json on healthy scans"
-        self.general_warnings = [stale] if calibration.stale else []
+        stale = calibration.stale if calibration else ""
+        warning = f"the stored threshold belongs to {stale}: run configs/calibrate.json on healthy scans"
+        self.general_warnings = [warning] if stale else []
         self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:
@@ -84,20 +85,22 @@ class CaseReports:
             }
             label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
             mask, brain = arrays["pred"] > 0, arrays["native_brain_mask"] > 0
-            stored = self.threshold == self.calibration.threshold
+            calibration = self.calibration
+            stored = calibration is not None and self.threshold == calibration.threshold
+            source = calibration.rule if stored else "given by --threshold"
             threshold = float(case["map_threshold"])
-            own = threshold != self.threshold  # of this very volume, not the stored or given one
-            source = self.calibration.rule if stored else "given by --threshold"
+            if threshold != self.threshold:  # of this very volume, not the stored or given one
+                source = "Otsu of this volume" + (f" (stored: {source})" if calibration else "")
             raw = arrays["anomaly_map"][brain] * (threshold if np.isfinite(threshold) else 0)
-            score = float((raw > self.threshold).mean())
+            score = float((raw > self.threshold).mean()) if calibration else float("nan")
             self.rows.append(
                 {
                     "case_id": case_id,
                     "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
                     "score": score,
-                    "score_percentile": self.calibration.percentile(score) if stored else float("nan"),
+                    "score_percentile": calibration.percentile(score) if stored else float("nan"),
                     "threshold": threshold,
-                    "threshold_source": f"Otsu of this volume (stored: {source})" if own else source,
+                    "threshold_source": source,
                     **self.inferer.history[0],
                     "seconds": time.time() - self.case_started,
                     "warnings": [*self.warnings[case_id], *self.general_warnings],

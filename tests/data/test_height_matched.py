@@ -55,8 +55,8 @@ def cases() -> list[dict[str, torch.Tensor]]:
     ]
 
 
-def pairs_of(cases: Any, length: int = 400, transform: Any = dict, **options: Any) -> HeightMatchedPairs:
-    return HeightMatchedPairs(cases, ["slice", "height"], transform, length, **options)
+def pairs_of(cases: Any, length: int = 400, transform: Compose | None = None, **options: Any) -> HeightMatchedPairs:
+    return HeightMatchedPairs(cases, ["slice", "height"], transform or Compose(), length, **options)
 
 
 def numbers(pairs: HeightMatchedPairs, domain: str, epoch: int = 0) -> list[int]:
@@ -159,7 +159,7 @@ def test_masks_follow_the_augmentation_which_each_slice_has_of_its_own():
 
 
 def test_sequences_are_stacked_in_the_order_of_the_keys(cases):
-    pairs = HeightMatchedPairs(cases, ["height", "slice"], dict, 5)
+    pairs = HeightMatchedPairs(cases, ["height", "slice"], Compose(), 5)
     for pair in (pairs[n] for n in range(5)):
         assert list(pair) == [f"{d}{mask}" for d in DOMAINS for mask in ("", "_brain_mask", "_lesion_free")]
         for domain in DOMAINS:

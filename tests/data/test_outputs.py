@@ -64,7 +64,12 @@ class History:
 
 
 def run(
-    folder: Path, weights: str, cases: list[dict[str, Any]], threshold: float = THRESHOLD, stale: str = ""
+    folder: Path,
+    weights: str,
+    cases: list[dict[str, Any]],
+    threshold: float = THRESHOLD,
+    stale: str = "",
+    calibrated: bool = True,
 ) -> CaseReports:
     calibration = Calibration(
         threshold=THRESHOLD,
@@ -84,7 +89,7 @@ def run(
         title="A <title>",
         door=SimpleNamespace(cases=checked, failures=[FAILURE]),
         inferer=inferer,
-        calibration=calibration,
+        calibration=calibration if calibrated else None,
         threshold=threshold,
         weights=weights,
         settings={"sequence": "t1", "curve points": 18},
@@ -172,6 +177,17 @@ def test_stale_threshold_is_a_warning_of_every_case(
     assert first[0] == "thick slices" and "other weights" in first[1] and "configs/calibrate.json" in first[1]
     assert second == first[1:]
     assert first[1] in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_calibration_there_is_neither_score_nor_percentile_nor_warning(
+    tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None
+):
+    cases[0]["output"]["map_threshold"] = 2.0  # Otsu's, the other case has the one of the run
+    first, second = run(tmp_path / "out", weights, cases, stale="other weights", calibrated=False).rows
+    assert np.isnan([row[key] for row in (first, second) for key in ("score", "score_percentile")]).all()
+    assert (first["threshold"], first["threshold_source"]) == (2.0, "Otsu of this volume")
+    assert (second["threshold"], second["threshold_source"]) == (THRESHOLD, "given by --threshold")
+    assert first["anomaly_ml"] > 0 and second["warnings"] == []
 
 
 def test_report_files(tmp_path: Path, weights: str, cases: list[dict[str, Any]]):

@@ -223,3 +223,11 @@ def test_monai_label_gives_one_file_and_nothing_else(tmp_path):
             assert data[key].meta["filename_or_obj"] == path
         assert nib.aff2axcodes(np.asarray(data["image"].affine)) == ("R", "A", "S")
         np.testing.assert_allclose(np.asarray(data["native_image"].affine), LPS, atol=1e-6)
+
+
+def test_a_sequence_not_in_use_counts_as_absent():
+    volumes = MetaTensor(torch.arange(1.0, 4.0)[:, None, None, None].expand(3, 2, 2, 2), affine=torch.eye(4))
+    done = SequenceChannelsd(["t1", "t1ce", "flair"], use=["t1"])({"image": volumes})
+    assert (done["image"][0] == 1).all() and done["image"][1:].isnan().all() and (done["native_image"] == 1).all()
+    with pytest.raises(ValueError, match="do not know t2, only t1, t1ce, flair"):
+        SequenceChannelsd(["t1", "t1ce", "flair"], use=["t2"])
