@@ -17,8 +17,9 @@ TIMESTEPS = 1000
 class ConditionalDenoiser(nn.Module):
     """D(x, sigma, condition) -> x0, where only x is noisy: the score of p(x | condition), which the paper calls joint.
 
-    EDM preconditioning around a U-Net that sees, side by side, the noisy image and the clean condition; both about the
-    mean of the data, the condition also over its standard deviation.
+    A patient's image differs from a healthy one only here and there, so that the EDM preconditioning is that of their
+    difference: a U-Net that returns 0 is the denoiser of images which differ from the condition by white noise. It sees,
+    side by side, the noisy difference and the clean condition, standardised. What D is trained to be stays the same.
 
     Args:
         channels: sequences, 1 in the paper's form, where each sequence of a slice is a sample of its own; otherwise
@@ -26,6 +27,7 @@ class ConditionalDenoiser(nn.Module):
         unet: further arguments of :class:`~.unet.DiffusionUNet`.
         mean: of the pixels of clean images.
         sigma_data: their standard deviation.
+        sigma_difference: standard deviation of their difference to the condition.
         sigma_min: lowest noise level, timestep 0 of the U-Net's embedding.
         sigma_max: highest, timestep 1000; ln sigma is linear in between.
     """
@@ -36,11 +38,12 @@ class ConditionalDenoiser(nn.Module):
         unet: Mapping[str, Any],
         mean: float,
         sigma_data: float,
+        sigma_difference: float,
         sigma_min: float,
         sigma_max: float,
     ) -> None:
         super().__init__()
-        self.channels, self.mean, self.sigma_data = channels, mean, sigma_data
+        self.channels, self.mean, self.sigma_data, self.sigma_difference = channels, mean, sigma_data, sigma_difference
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
         self.unet = DiffusionUNet(in_channels=2 * channels, out_channels=channels, **unet)
 
@@ -69,8 +72,9 @@ class ConditionalDenoiser(nn.Module):
             inputs = torch.cat([torch.where(shown > 0, scaled, 0), torch.where(shown > 0, given, 0)], dim=1)
             return self.unet(inputs, timesteps)
 
-        centred = EDMDenoiser(network, self.sigma_data)(x - self.mean, sigma, (condition - self.mean) / self.sigma_data)
-        return (centred + self.mean).reshape(shape)
+        standardised = (condition - self.mean) / self.sigma_data
+        difference = EDMDenoiser(network, self.sigma_difference)(x - condition, sigma, standardised)
+        return (condition + difference).reshape(shape)
 
 
 class WeightedSquaredError(nn.Module):

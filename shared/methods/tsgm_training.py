@@ -26,7 +26,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
         shares: of the pairs, by how the condition is made: "generated" (the paper's: by the generator of the domain
             "tumor"), "transplanted" (what the other generator takes off a real lesion), "simulated", "identical".
         sigma_min, sigma_max: range of the noise levels; ln sigma is uniform.
-        sigma_data: standard deviation of clean images.
+        sigma_difference: standard deviation of the difference between a slice and its condition.
         weighting: of the noise levels, "edm", or "ve" as in the paper.
         condition_noise: standard deviation of noise on the condition, which hides what a generator may have encoded.
         drop_sequences: probability that a random part of the sequences, not all, is absent from a pair.
@@ -41,7 +41,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
         shares: Mapping[str, float],
         sigma_min: float,
         sigma_max: float,
-        sigma_data: float,
+        sigma_difference: float,
         weighting: str = "edm",
         condition_noise: float = 0.0,
         drop_sequences: float = 0.0,
@@ -54,7 +54,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
             raise ValueError(f"the weighting is one of {', '.join(WEIGHTS)}, got '{weighting}'")
         self.sequences, self.generators = list(sequences), generators.eval().requires_grad_(False)
         self.shares = torch.tensor([float(shares.get(kind, 0)) for kind in KINDS])
-        self.sigma_min, self.sigma_max, self.sigma_data = sigma_min, sigma_max, sigma_data
+        self.sigma_min, self.sigma_max, self.sigma_difference = sigma_min, sigma_max, sigma_difference
         self.weight = WEIGHTS[weighting]
         self.condition_noise, self.drop_sequences, self.contrast = condition_noise, drop_sequences, contrast
         self.forward = AutocastInferer(enabled=amp)
@@ -90,7 +90,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
         sigma = ve_training_sigmas(torch.rand(len(healthy)), self.sigma_min, self.sigma_max)
         level = sigma[:, None, None, None]
         noisy = healthy + level * torch.randn_like(healthy)
-        weight = (self.weight(level, self.sigma_data) * present[:, :, None, None]).expand_as(healthy)
+        weight = (self.weight(level, self.sigma_difference) * present[:, :, None, None]).expand_as(healthy)
         counts = free + 1 - brain  # a lesion is nothing to learn from; the background is
         moved = [
             part.to(device, non_blocking=non_blocking, **kwargs)

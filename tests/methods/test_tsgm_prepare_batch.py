@@ -183,7 +183,9 @@ class TestPresence:
     def test_parts_are_shown_as_often_as_asked_and_never_nothing(self, batch):
         prepare = prepare_of(drop_sequences=0.4)
         torch.manual_seed(0)
-        present = torch.cat([prepare(batch)[2][2] for _ in range(20)])
+        drawn = [prepare(batch)[2][2] for _ in range(20)]
+        assert all(set(each.sum(dim=1).tolist()) == {1.0, 2.0, 3.0} for each in drawn), "each slice for itself"
+        present = torch.cat(drawn)
         assert set(present.unique().tolist()) == {0.0, 1.0}
         shown, n = present.sum(dim=1), len(present)
         for number, share in ((0, 0.0), (1, 0.2), (2, 0.2), (3, 0.6)):
