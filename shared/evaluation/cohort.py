@@ -18,7 +18,7 @@ from ..data.finished_cases import finished_cases
 from ..data.orientation import superior_axis
 from .detection import detection_intervals
 from .segmentation import best_dice, ranking_metrics, segmentation_metrics
-from .slice_metrics import TENTHS, free_voxels_by_height, slice_metrics
+from .slice_metrics import TENTHS, free_voxels_by_height, hd95_in_plane, slice_metrics
 from .statistics import Interval, bootstrap_interval
 
 logger = logging.getLogger(__name__)
@@ -140,6 +140,7 @@ class CohortMetrics:
             if self.by_slice:
                 axis, direction = superior_axis(affine)
                 metrics |= slice_metrics(mask, label, brain, axis)
+                metrics["hd95_in_plane_mm"] = hd95_in_plane(mask, label, voxel_sizes(affine), axis)
                 self.heights.append(free_voxels_by_height(mask, label, brain, axis, direction))
             self.rows.append({"case_id": str(case["case_id"]), "group": group, **metrics})
 

@@ -28,10 +28,10 @@ def segmentation_metrics(mask: np.ndarray, label: np.ndarray, spacing: Sequence[
 
     With an empty mask or label a ratio is NaN exactly where its denominator is zero, and:
 
-        label   mask    dice  precision  recall  lesion_precision  lesion_recall  lesion_f1  hd95_mm, assd_mm
-        empty   empty   1     NaN        NaN     NaN               NaN            NaN        NaN
-        empty   some    0     0          NaN     0                 NaN            NaN        NaN
-        some    empty   0     NaN        0       NaN               0              0          NaN
+        label   mask    dice, iou  precision  recall  lesion_precision  lesion_recall  lesion_f1  hd95_mm, assd_mm
+        empty   empty   1          NaN        NaN     NaN               NaN            NaN        NaN
+        empty   some    0          0          NaN     0                 NaN            NaN        NaN
+        some    empty   0          NaN        0       NaN               0              0          NaN
 
     A missed case therefore leaves the mean of the distances and of the precision: give the number of cases beside it.
 
@@ -41,7 +41,7 @@ def segmentation_metrics(mask: np.ndarray, label: np.ndarray, spacing: Sequence[
         spacing: voxel size in mm along X, Y and Z.
 
     Returns:
-        dice, precision, recall, lesion_precision, lesion_recall, lesion_f1 in [0, 1]; hd95_mm, assd_mm in mm;
+        dice, iou, precision, recall, lesion_precision, lesion_recall, lesion_f1 in [0, 1]; hd95_mm, assd_mm in mm;
         volume_ml (of the mask), label_ml, false_positive_ml (mask outside the label) in ml.
 
     Raises:
@@ -59,11 +59,12 @@ def segmentation_metrics(mask: np.ndarray, label: np.ndarray, spacing: Sequence[
     mask, label = (mask[box[0]], label[box[0]]) if box else (mask[:0], label[:0])
     predicted, actual, both = (int(np.count_nonzero(volume)) for volume in (mask, label, mask & label))
     voxel_ml = float(np.prod(spacing)) / 1000
-    hd95_mm, assd_mm = _surface_distances(mask, label, spacing) if predicted and actual else (np.nan, np.nan)
+    hd95_mm, assd_mm = surface_distances(mask, label, spacing) if predicted and actual else (np.nan, np.nan)
     lesion_precision = float(np.mean(_coverage(mask, label) > 0)) if predicted else np.nan
     lesion_recall = float(np.mean(_coverage(label, mask) >= FOUND_LESION_COVERAGE)) if actual else np.nan
     return {
         "dice": 2 * both / (predicted + actual) if predicted + actual else 1.0,
+        "iou": both / (predicted + actual - both) if predicted + actual else 1.0,
         "precision": both / predicted if predicted else np.nan,
         "recall": both / actual if actual else np.nan,
         "lesion_precision": lesion_precision,
@@ -138,8 +139,8 @@ def _in_brain(anomaly_map: np.ndarray, label: np.ndarray, brain_mask: np.ndarray
     return anomaly_map[brain], label[brain], int(np.count_nonzero(label))
 
 
-def _surface_distances(mask: np.ndarray, label: np.ndarray, spacing: tuple[float, ...]) -> tuple[float, float]:
-    """HD95 and ASSD in mm of two non-empty masks, from one set of distances."""
+def surface_distances(mask: np.ndarray, label: np.ndarray, spacing: tuple[float, ...]) -> tuple[float, float]:
+    """HD95 and ASSD in mm of two non-empty masks, ``X Y Z`` or ``X Y`` bool, from one set of distances."""
     _, (from_mask, from_label), _ = get_edge_surface_distance(
         torch.from_numpy(mask), torch.from_numpy(label), spacing=spacing, symmetric=True
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from .segmentation import surface_distances
 
 TENTHS = 10
 
@@ -32,6 +36,22 @@ def slice_metrics(mask: np.ndarray, label: np.ndarray, brain_mask: np.ndarray, a
         "dice_lesion_slices": float(dice.mean()) if dice.size else float("nan"),
         "false_positive_rate_free_slices": marked / counted if counted else float("nan"),
     }
+
+
+def hd95_in_plane(mask: np.ndarray, label: np.ndarray, spacing: Sequence[float], axis: int) -> float:
+    """Mean of the slices' 95 % Hausdorff distance, in mm in plane, for stacks whose slice distance is not known.
+
+    Args:
+        mask, label, axis: as in `slice_metrics`.
+        spacing: voxel size in mm along X, Y and Z.
+
+    Returns:
+        the mean over the slices where both hold something; NaN where there is none. A missed slice does not count.
+    """
+    in_plane = tuple(float(size) for n, size in enumerate(spacing) if n != axis)
+    pairs = zip(*(np.moveaxis(np.asarray(volume) > 0, axis, 0) for volume in (mask, label)))
+    distances = [surface_distances(m, x, in_plane)[0] for m, x in pairs if m.any() and x.any()]
+    return float(np.mean(distances)) if distances else float("nan")
 
 
 def free_voxels_by_height(

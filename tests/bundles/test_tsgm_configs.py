@@ -6,32 +6,34 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from run_outputs import read, report_rows
 
 from shared.anomaly.calibration import Calibration, CalibrationFit
+from shared.anomaly.components import large_areas
 from shared.anomaly.fusion import FusionSearch
 from shared.anomaly.slice_otsu import SliceOtsud
 from shared.data.outputs import CaseReports
 from shared.data.phantom_brain import make_phantom, write_phantom
-from shared.data.weights import load_weights
+from shared.data.weights import load_weights, save_half
 from shared.diffusion.samplers import sample_dpmpp_2m, sample_predictor_corrector
 from shared.evaluation.cohort import CohortMetrics
 from shared.methods.tsgm import CycleGANInferer, IntensityFusionInferer, TSGMInferer
+from shared.methods.tsgm_training import KINDS
 
 SEQUENCES = ["t1", "t1ce", "flair"]
-SINGLE_CHANNEL = ("inference_single_channel", "inference_paper")  # their weights come with training, not with the bundle
+SPACING = 6.0
+SINGLE_CHANNEL = ("inference_single_channel", "inference_paper")  # their weights are made by training
+SINGLE = "single_channel/model.pt"
 OVERLAYS = {  # inferer, handler of the results, weights, calibration
     "inference": (TSGMInferer, CaseReports, "model.pt", "calibration_t1_t1ce_flair.json"),
     "inference_fast": (TSGMInferer, CaseReports, "model.pt", "calibration_t1_t1ce_flair.json"),
-    "inference_single_channel": (
-        TSGMInferer,
-        CaseReports,
-        "single_channel/model.pt",
-        "calibration_single_channel.json",
-    ),
-    "inference_paper": (TSGMInferer, CaseReports, "single_channel/model.pt", None),
+    "inference_single_channel": (TSGMInferer, CaseReports, SINGLE, "calibration_single_channel.json"),
+    "inference_paper": (TSGMInferer, CaseReports, SINGLE, None),
     "baseline_cyclegan": (CycleGANInferer, CaseReports, "cyclegan/model.pt", "calibration_cyclegan.json"),
     "baseline_intensity": (IntensityFusionInferer, CaseReports, "model.pt", "calibration_intensity.json"),
     "baseline_flair_minus_t1": (IntensityFusionInferer, CaseReports, "model.pt", "calibration_flair_minus_t1.json"),
@@ -56,13 +58,18 @@ def parsed(tsgm):
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> SimpleNamespace:
-    """Options of a run: a labelled brain of three sequences in every section of a datalist, and a threshold."""
+    """Options of a run: a labelled brain of three sequences in each section of a datalist; a threshold; a slice."""
     folder = tmp_path_factory.mktemp("given")
-    case = write_phantom(make_phantom(3, "tumour", SEQUENCES, spacing=6.0), folder, "case")
+    phantom = make_phantom(3, "tumour", SEQUENCES, spacing=SPACING)
+    case = write_phantom(phantom, folder, "case")
+    level = phantom.brain_mask.shape[2] // 2
+    slices = {name: folder / f"slice_{name}.nii.gz" for name in SEQUENCES}
+    for name, path in slices.items():
+        nib.save(nib.Nifti1Image(phantom.images[name][:, :, [level]], phantom.affine), path)
     (folder / "list.json").write_text(json.dumps({"test": [case], "validation": [{**case, "case_id": "other"}]}))
     Calibration(0.5, "made up", 0.02, {"0.02": 0.5}, [0.02], ["case"], "").save(folder / "calibration.json")
     options = {"datalist": str(folder / "list.json"), "output_dir": str(folder)}
-    return SimpleNamespace(options=options, calibration_file=str(folder / "calibration.json"))
+    return SimpleNamespace(options=options, slices=slices, calibration_file=str(folder / "calibration.json"))
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -85,8 +92,7 @@ def test_each_config_builds_all_its_parts_and_names_its_files(parsed, given, tsg
     assert type(evaluator.inferer) is inferer and evaluator.network is parser.get_parsed_content("network_def")
     assert type(parser.get_parsed_content("handlers")[-1]) is handler
     assert len(parser.get_parsed_content("door").cases) == 1
-    saved = len(parser.get_parsed_content("save"))
-    assert saved == (5 if handler is CaseReports else 0)
+    assert bool(parser.get_parsed_content("save")) == (handler is CaseReports)
 
 
 def test_paper_config_has_the_numbers_of_the_paper(parsed):
@@ -120,29 +126,48 @@ def test_paper_config_evaluates_the_network_2000_times_for_each_sequence_of_a_sl
     assert network.calls == inferer.history[0]["network_evaluations"] == 2000 * 3
 
 
-def test_default_and_fast_settings(parsed, tsgm):
-    """Twenty evaluations and four samples in place of 2,000; the quick one has eight, two and thicker slices."""
+def test_paper_setting_needs_no_calibration_and_thresholds_each_slice_itself(parsed, given, tsgm, tmp_path):
+    """The real command on one slice with 2 of the 1,000 steps; weights as training would leave them, but narrower."""
+    weights, out = tmp_path / "weights.pt", tmp_path / "out"
+    save_half(parsed("inference", "inference_paper", **{"unet#width": 8}).get_parsed_content("network_def"), weights)
+    options = {**given.slices, "weights": weights, "unet#width": 8, "steps": 2, "output_dir": out}
+    done = tsgm.run("inference.json inference_paper.json", options)
+    assert done.returncode == 0, done.stderr
+    row = report_rows(out)["slice"]
+    assert (row["score"], row["score_percentile"], row["threshold_source"]) == ("", "", "Otsu of this volume")
+    assert float(row["threshold"]) > 0 and "stored threshold" not in row["warnings"]
+    assert (row["sequences"], row["slices"], row["samples"]) == ("t1 t1ce flair", "1", "1")
+    assert int(row["network_evaluations"]) == 3 * 2 * 2  # sequences, steps, predictor and corrector
+
+    volumes = read(out, "slice")
+    above = volumes.anomaly_map.get_fdata()[..., None] > 1
+    kept = large_areas(above, axis=2, min_pixels=400 / SPACING**2)
+    assert np.array_equal(np.asarray(volumes.anomaly_mask.dataobj)[..., None], kept)
+    assert above.any() and volumes.pseudo_healthy.shape == (*above.shape, 3)
+
+
+def test_default_takes_a_hundredth_of_the_evaluations_and_the_fast_setting_fewer_still(parsed, tsgm):
     config, fast = tsgm.config("inference.json"), tsgm.config("inference_fast.json")
-    assert (config["steps"], config["samples"], config["min_step_mm"]) == (20, 4, 3)
-    assert fast == {"min_step_mm": 6, "steps": 8, "samples": 2}
     inferer = parsed("inference").get_parsed_content("inferer")
-    assert inferer.sampler is sample_dpmpp_2m and len(inferer.sigmas) == 21
-    assert float(inferer.sigmas[0]) == pytest.approx(80) and float(inferer.sigmas[-2]) == pytest.approx(0.01)
+    assert inferer.sampler is sample_dpmpp_2m and len(inferer.sigmas) - 1 == config["steps"] <= 20
+    assert [float(inferer.sigmas[n]) for n in (-2, 0)] == pytest.approx(config["sigma_range"])
+    assert fast["steps"] < config["steps"] and fast["samples"] < config["samples"]
+    assert fast["min_step_mm"] > config["min_step_mm"] and len(fast) == 3
 
 
 @pytest.mark.parametrize(
     "inference, training, trained",
     [
         ("inference", ["train"], "model.pt"),
-        ("inference_single_channel", ["train", "train_single_channel"], "single_channel/model.pt"),
-        ("inference_paper", ["train", "train_single_channel"], "single_channel/model.pt"),
+        ("inference_single_channel", ["train", "train_single_channel"], SINGLE),
+        ("inference_paper", ["train", "train_single_channel"], SINGLE),
     ],
 )
 def test_training_makes_the_weights_that_inference_reads(parsed, tsgm, inference, training, trained):
     used, made = parsed("inference", inference), parsed(*training)
     one, other = used.get_parsed_content("network_def"), made.get_parsed_content("network_def")
     assert {k: v.shape for k, v in one.state_dict().items()} == {k: v.shape for k, v in other.state_dict().items()}
-    for name in ("channels", "mean", "sigma_data", "sigma_min", "sigma_max"):
+    for name in ("channels", "mean", "sigma_data", "sigma_difference", "sigma_min", "sigma_max"):
         assert getattr(one, name) == getattr(other, name), name
     assert used["unet"] == made["unet"]
     assert used.get_parsed_content("sigma_range")[1] <= other.sigma_max
@@ -165,8 +190,8 @@ def test_both_stages_share_slices_and_generators(parsed):
 def test_shares_of_the_pairs_add_up(parsed):
     for configs in (["train"], ["train", "train_single_channel"]):
         parser = parsed(*configs)
-        assert sum(parser["shares"].values()) == pytest.approx(1)
-        assert parser["drop_sequences"] == (0.4 if len(configs) == 1 else 0)
+        assert set(parser["shares"]) == set(KINDS) and sum(parser["shares"].values()) == pytest.approx(1)
+        assert (parser["drop_sequences"] > 0) == (len(configs) == 1)  # one sequence is all there is
 
 
 @pytest.mark.parametrize("pixel_mm", [1.0, 1.8, 3.0])
@@ -200,8 +225,7 @@ def test_network_takes_and_returns_what_the_metadata_says(parsed):
     assert x["spatial_shape"] == condition["spatial_shape"] == pred["spatial_shape"] == ["16*(n+1)"] * 2
     assert sigma["value_range"] == [network.sigma_min, network.sigma_max]
     with torch.inference_mode():
-        inputs = (torch.zeros(1, each["num_channels"], 32, 48) for each in (x, condition))
-        noisy, given = inputs
+        noisy, given = (torch.zeros(1, each["num_channels"], 32, 48) for each in (x, condition))
         found = network(noisy, torch.full((1,), 80.0), given)
     assert found.shape == (1, pred["num_channels"], 32, 48) and found.dtype == torch.float32
     assert len(x["channel_def"]) == x["num_channels"] == len(SEQUENCES)

@@ -12,7 +12,7 @@ from torch import nn
 from shared.diffusion.conditional import ConditionalDenoiser, WeightedSquaredError
 from shared.diffusion.losses import WEIGHTS, edm_loss, ve_loss
 
-MEAN, STD = 0.18, 0.25
+MEAN, STD, DIFFERENCE = 0.18, 0.25, 0.05
 SIGMA_MIN, SIGMA_MAX = 0.01, 348.0
 TINY = {"width": 16, "multipliers": (1, 2), "attention_levels": (1,), "blocks": 1, "dropout": 0.0}
 LEVELS = torch.tensor([SIGMA_MIN, 0.1, 1.0, 10.0, SIGMA_MAX])
@@ -33,7 +33,7 @@ class Known(nn.Module):
 def denoiser_of(channels: int = 3, unet: nn.Module | None = None) -> ConditionalDenoiser:
     """Around a known network, or around a small U-Net none of whose layers is 0."""
     torch.manual_seed(0)
-    denoiser = ConditionalDenoiser(channels, TINY, MEAN, STD, SIGMA_MIN, SIGMA_MAX).eval()
+    denoiser = ConditionalDenoiser(channels, TINY, MEAN, STD, DIFFERENCE, SIGMA_MIN, SIGMA_MAX).eval()
     for parameter in denoiser.parameters():
         if parameter.ndim > 1 and not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -52,23 +52,32 @@ def close(found: torch.Tensor, expected: torch.Tensor, **tolerance: float) -> No
 
 class TestPreconditioning:
     @pytest.mark.parametrize("value", [0.0, 1.0])
-    def test_what_the_network_returns_is_scaled_and_added_to_the_scaled_image(self, value: float):
+    def test_what_the_network_returns_is_scaled_and_added_to_condition_and_scaled_difference(self, value: float):
         x, condition = images()
         sigma = LEVELS[:, None, None, None]
-        total = (sigma**2 + STD**2).sqrt()
-        expected = MEAN + STD**2 / total**2 * (x - MEAN) + sigma * STD / total * value
+        total = (sigma**2 + DIFFERENCE**2).sqrt()
+        expected = condition + DIFFERENCE**2 / total**2 * (x - condition) + sigma * DIFFERENCE / total * value
         close(denoiser_of(unet=Known(value))(x, LEVELS, condition), expected)
+
+    def test_without_noise_the_image_comes_back_and_without_an_image_the_condition(self):
+        x, condition = images(2)
+        tiny, huge = 1e-6, 1e6
+        found = denoiser_of()(x, torch.tensor([tiny, huge]), condition)
+        close(found[0], x[0])
+        returned = denoiser_of(unet=Known())(x, torch.tensor([tiny, huge]), condition)
+        close(returned[1], condition[1])
 
     def test_a_new_network_returns_zero(self):
         x, condition = images()
-        new = ConditionalDenoiser(3, TINY, MEAN, STD, SIGMA_MIN, SIGMA_MAX)
+        new = ConditionalDenoiser(3, TINY, MEAN, STD, DIFFERENCE, SIGMA_MIN, SIGMA_MAX)
         assert torch.equal(new(x, LEVELS, condition), denoiser_of(unet=Known())(x, LEVELS, condition))
 
-    def test_the_network_sees_clean_images_of_unit_variance_and_no_mean_at_every_noise_level(self):
+    def test_the_network_sees_differences_of_unit_variance_at_every_noise_level(self):
         unet, pixels = Known(), 200
         generator = torch.Generator().manual_seed(0)
-        x0, noise = torch.randn(2, len(LEVELS), 1, pixels, pixels, generator=generator)
-        denoiser_of(1, unet)(MEAN + STD * x0 + LEVELS[:, None, None, None] * noise, LEVELS, x0)
+        changed, noise, condition = torch.randn(3, len(LEVELS), 1, pixels, pixels, generator=generator)
+        x = condition + DIFFERENCE * changed + LEVELS[:, None, None, None] * noise
+        denoiser_of(1, unet)(x, LEVELS, condition)
         seen = unet.inputs[:, 0].flatten(1)
         assert seen.mean(1).abs().max() < 5 / pixels
         assert (seen.var(1) - 1).abs().max() < 5 * math.sqrt(2) / pixels
@@ -81,18 +90,15 @@ class TestPreconditioning:
         given = unet.inputs[:, channels:].reshape(condition.shape)
         assert torch.equal(given, (condition - MEAN) / STD)
 
-    def test_only_the_image_is_noisy(self):
+    def test_nothing_noisy_is_in_the_condition(self):
         (x, condition), unet = images(), Known()
         x, condition = x.requires_grad_(), condition.requires_grad_()
         denoiser_of(unet=unet)(x, LEVELS, condition)
         noisy, given = unet.inputs.split(3, dim=1)
-        of_noise, of_condition = (
-            torch.autograd.grad(part.sum(), (x, condition), allow_unused=True, retain_graph=True)
-            for part in (noisy, given)
-        )
-        assert of_noise[1] is None or not of_noise[1].any()
-        assert of_condition[0] is None or not of_condition[0].any()
-        assert of_noise[0].all() and of_condition[1].all()
+        of_x, of_condition = torch.autograd.grad(given.sum(), (x, condition), allow_unused=True, retain_graph=True)
+        assert (of_x is None or not of_x.any()) and of_condition.all()
+        of_x, of_condition = torch.autograd.grad(noisy.sum(), (x, condition))
+        assert of_x.all() and torch.equal(of_condition, -of_x)
 
     def test_timesteps_are_linear_in_log_sigma(self):
         unet, (x, condition) = Known(), images(5)
@@ -217,13 +223,16 @@ class TestLoss:
         level = LEVELS[:, None, None, None]
         with torch.no_grad():
             estimate = denoiser(x0 + level * noise, LEVELS, condition)
-            weight = WEIGHTS[name](level, STD).expand_as(x0)
+            weight = WEIGHTS[name](level, DIFFERENCE).expand_as(x0)
             found = WeightedSquaredError()(estimate, torch.cat([x0, weight, torch.ones_like(x0[:, :1])], dim=1))
 
             def denoise(x, sigma):
                 return denoiser(x, sigma, condition)
 
-            expected = {"edm": edm_loss(denoise, x0, LEVELS, noise, STD), "ve": ve_loss(denoise, x0, LEVELS, noise)}
+            expected = {
+                "edm": edm_loss(denoise, x0, LEVELS, noise, DIFFERENCE),
+                "ve": ve_loss(denoise, x0, LEVELS, noise),
+            }
         close(found, expected[name], rtol=1e-4)
 
 
@@ -250,7 +259,7 @@ def test_the_loss_is_least_at_the_posterior_mean_given_the_condition(name: str):
     x0, condition, noise = (c.repeat(len(LEVELS)).reshape(-1, 1, 1, 1) for c in (pair[:, 0], pair[:, 1], units[:, 2]))
     sigma = LEVELS.double().repeat_interleave(6)
     level = sigma.reshape(-1, 1, 1, 1)
-    target = torch.cat([x0, WEIGHTS[name](level, STD), torch.ones_like(x0)], dim=1)
+    target = torch.cat([x0, WEIGHTS[name](level, DIFFERENCE), torch.ones_like(x0)], dim=1)
 
     def estimate(coefficients: torch.Tensor) -> torch.Tensor:
         return denoiser_of(1, LinearOfLevel(coefficients))(x0 + level * noise, sigma, condition)

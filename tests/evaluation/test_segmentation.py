@@ -30,7 +30,7 @@ def ball(radius_mm, spacing, shape):
 def test_identical_masks_are_perfect():
     cube = box((4, 5, 6), (3, 4, 5))
     metrics = segmentation_metrics(cube, cube, (1.0, 2.0, 0.5))
-    for key in ("dice", "precision", "recall", "lesion_precision", "lesion_recall", "lesion_f1"):
+    for key in ("dice", "iou", "precision", "recall", "lesion_precision", "lesion_recall", "lesion_f1"):
         assert metrics[key] == 1
     assert metrics["hd95_mm"] == metrics["assd_mm"] == metrics["false_positive_ml"] == 0
     assert metrics["volume_ml"] == metrics["label_ml"] == pytest.approx(0.060)
@@ -40,6 +40,7 @@ def test_overlap_of_shifted_cubes():
     # Cubes of 4x4x4, shifted by one voxel: 48 of 64 voxels in common.
     metrics = segmentation_metrics(box((5, 4, 4), (4, 4, 4)), box((4, 4, 4), (4, 4, 4)), (2.0, 2.0, 2.0))
     assert metrics["dice"] == metrics["precision"] == metrics["recall"] == 0.75
+    assert metrics["iou"] == pytest.approx(0.6)
     assert metrics["false_positive_ml"] == pytest.approx(16 * 8 / 1000)
 
 
@@ -142,12 +143,13 @@ NOTHING, SOMETHING = box((0, 0, 0), (0, 0, 0)), box((4, 4, 4), (2, 2, 2))
 @pytest.mark.parametrize(
     ("mask", "label", "expected"),
     [
-        (NOTHING, NOTHING, {"dice": 1, "volume_ml": 0, "label_ml": 0, "false_positive_ml": 0}),
+        (NOTHING, NOTHING, {"dice": 1, "iou": 1, "volume_ml": 0, "label_ml": 0, "false_positive_ml": 0}),
         (
             SOMETHING,
             NOTHING,
             {
                 "dice": 0,
+                "iou": 0,
                 "precision": 0,
                 "lesion_precision": 0,
                 "volume_ml": 0.008,
@@ -160,6 +162,7 @@ NOTHING, SOMETHING = box((0, 0, 0), (0, 0, 0)), box((4, 4, 4), (2, 2, 2))
             SOMETHING,
             {
                 "dice": 0,
+                "iou": 0,
                 "recall": 0,
                 "lesion_recall": 0,
                 "lesion_f1": 0,
@@ -174,7 +177,7 @@ NOTHING, SOMETHING = box((0, 0, 0), (0, 0, 0)), box((4, 4, 4), (2, 2, 2))
 def test_empty_rules(mask, label, expected):
     metrics = segmentation_metrics(mask, label, ISOTROPIC)
     assert {key: value for key, value in metrics.items() if not np.isnan(value)} == pytest.approx(expected)
-    assert len(metrics) == 11
+    assert len(metrics) == 12
 
 
 def test_values_above_zero_are_the_mask():

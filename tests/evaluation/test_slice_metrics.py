@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.evaluation.slice_metrics import TENTHS, free_voxels_by_height, slice_metrics
+from shared.evaluation.slice_metrics import TENTHS, free_voxels_by_height, hd95_in_plane, slice_metrics
 
 SHAPE = (12, 10, 30)
 
@@ -100,3 +100,14 @@ class TestByHeight:
     @pytest.mark.filterwarnings("error")
     def test_empty_brain(self):
         assert np.isnan(rates_by_height(BRAIN, NOTHING, NOTHING, 2)).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_hausdorff_distance_is_that_of_the_slices_whatever_their_distance(axis: int):
+    label = box((2, 6), (2, 4), (10, 13))
+    mask = box((4, 8), (2, 4), (10, 11)) | box((2, 6), (5, 7), (11, 12)) | box((0, 2), (0, 2), (20, 21))
+    volumes = [np.moveaxis(volume, 2, axis) for volume in (mask, label)]
+    spacing = np.insert([2.0, 3.0], axis, 50.0)
+    # Moved by 2 voxels of 2 mm along X in one slice, by 3 of 3 mm along Y in another; slice 12 is missed.
+    assert hd95_in_plane(*volumes, spacing, axis) == pytest.approx((4 + 9) / 2)
+    assert np.isnan(hd95_in_plane(NOTHING, label, (1, 1, 1), 2))

@@ -232,6 +232,9 @@ class TestNoise:
         for volume, found in zip(volumes, both, strict=True):
             close(found, run(Mixing(), volume))
         assert [given["sequences"] for given in inferer.history] == ["t1 t1ce flair", "t1ce flair"]
+        assert [given["network_evaluations"] for given in inferer.history] == [9, 9]
+        inferer(volumes[0][None], Mixing())
+        assert len(inferer.history) == 1, "of the last call"
 
 
 def deviations(found: torch.Tensor, expected: torch.Tensor, variance: float) -> torch.Tensor:

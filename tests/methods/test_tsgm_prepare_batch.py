@@ -14,7 +14,7 @@ from shared.methods.tsgm_training import PseudoPairPrepareBatch
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 COUNT, SIZE = 48, 40
-SIGMA_MIN, SIGMA_MAX, STD = 0.01, 348.0, 0.25
+SIGMA_MIN, SIGMA_MAX, DIFFERENCE = 0.01, 348.0, 0.05
 BLOCK = torch.zeros(3, SIZE, SIZE)
 BLOCK[0, 15:24, 16:25], BLOCK[2, 15:24, 16:25] = -0.1, 0.2
 
@@ -58,7 +58,7 @@ def prepare_of(**settings: Any) -> PseudoPairPrepareBatch:
         "shares": {"identical": 1.0},
         "sigma_min": SIGMA_MIN,
         "sigma_max": SIGMA_MAX,
-        "sigma_data": STD,
+        "sigma_difference": DIFFERENCE,
     }
     return PseudoPairPrepareBatch(**{**usual, **settings})
 
@@ -159,7 +159,7 @@ class TestWhatCounts:
     @pytest.mark.parametrize("weighting", ["edm", "ve"])
     def test_weights_are_those_of_the_drawn_noise_level(self, batch, weighting: str):
         made = Prepared(batch, weighting=weighting)
-        expected = WEIGHTS[weighting](made.sigma, STD)[:, None, None, None].expand_as(made.weight)
+        expected = WEIGHTS[weighting](made.sigma, DIFFERENCE)[:, None, None, None].expand_as(made.weight)
         assert torch.equal(made.weight, expected)
 
     def test_lesions_and_only_they_do_not_count(self, batch):
@@ -172,7 +172,7 @@ class TestWhatCounts:
         weighs = made.weight.flatten(2)
         assert torch.equal((weighs > 0).all(dim=2), made.present > 0)
         assert torch.equal((weighs > 0).any(dim=2), made.present > 0)
-        sequence = WEIGHTS["edm"](made.sigma, STD)[:, None].expand(COUNT, 3)
+        sequence = WEIGHTS["edm"](made.sigma, DIFFERENCE)[:, None].expand(COUNT, 3)
         assert torch.equal(weighs[..., 0], sequence * made.present)
 
 

@@ -13,11 +13,12 @@ from shared.diffusion.noise_levels import geometric_sigmas
 from shared.methods.tsgm import TSGMInferer
 from shared.methods.tsgm_training import PseudoPairPrepareBatch
 
-SIZE, UNIT, STEPS = 24, 2.0, 250
+SIZE, UNIT, STEPS = 24, 2.0, 150
 SEQUENCES = ["t1", "flair"]
 CONTRAST = torch.tensor([-0.4, 0.4]).reshape(2, 1, 1)  # of a disc
 X, Y = torch.meshgrid(*(torch.arange(SIZE, dtype=torch.float32) for _ in range(2)), indexing="ij")
 SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
+SIGMA_DIFFERENCE = 0.08  # of a slice with a disc to that without
 
 
 def brains(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,14 +66,14 @@ def volume_of(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def trained() -> ConditionalDenoiser:
     torch.manual_seed(0)
     unet = {"width": 16, "multipliers": (1, 2), "attention_levels": (), "blocks": 1, "dropout": 0.0}
-    network = ConditionalDenoiser(2, unet, mean=0.2, sigma_data=0.25, sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX)
+    network = ConditionalDenoiser(2, unet, 0.2, 0.25, SIGMA_DIFFERENCE, SIGMA_MIN, SIGMA_MAX)
     prepare = PseudoPairPrepareBatch(
         SEQUENCES,
         nn.ModuleDict({"tumor": Oracle()}),
         {"generated": 0.8, "identical": 0.2},
         SIGMA_MIN,
         SIGMA_MAX,
-        sigma_data=0.25,
+        SIGMA_DIFFERENCE,
         drop_sequences=0.5,
     )
     pool, masks = brains(256)
@@ -128,5 +129,5 @@ class TestToy:
     def test_healthy_brains_stay_as_they_are(self, trained, toys, absent: str):
         images, mask, _ = toys
         change = change_of(images, mask, trained, absent=absent)[mask[:, 0] > 0]
-        assert change.abs().mean() < 0.15
+        assert change.abs().mean() < 0.1
         assert (change > 0.5).float().mean() < 0.002
