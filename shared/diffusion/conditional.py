@@ -18,8 +18,9 @@ class ConditionalDenoiser(nn.Module):
     """D(x, sigma, condition) -> x0, where only x is noisy: the score of p(x | condition), which the paper calls joint.
 
     A patient's image differs from a healthy one only here and there, so that the EDM preconditioning is that of their
-    difference: a U-Net that returns 0 is the denoiser of images which differ from the condition by white noise. It sees,
-    side by side, the noisy difference and the clean condition, standardised. What D is trained to be stays the same.
+    difference: a U-Net that returns 0 is the denoiser of images which differ from the condition by white noise. It
+    sees, side by side, the noisy difference and the clean condition, standardised. What D is trained to be stays the
+    same.
 
     Args:
         channels: sequences, 1 in the paper's form, where each sequence of a slice is a sample of its own; otherwise

@@ -50,19 +50,6 @@ def _squared_error(denoise: Denoise, x0: Tensor, sigma: Tensor, noise: Tensor) -
     return (denoise(x0 + sigma * noise, sigma.flatten()) - x0).square()
 
 
-def edm_training_sigmas(normal: Tensor, sigma_data: float) -> Tensor:
-    """Noise levels of EDM's training, ln sigma ~ N(-1.2, 1.2^2) for data of standard deviation 0.5, scaled to others.
-
-    Args:
-        normal: standard normal draws, any shape.
-        sigma_data: standard deviation of the clean images.
-
-    Returns:
-        Of the shape of ``normal``, in the units of the image.
-    """
-    return sigma_data / 0.5 * (1.2 * normal - 1.2).exp()
-
-
 def ve_training_sigmas(uniform: Tensor, sigma_min: float, sigma_max: float) -> Tensor:
     """Noise levels of the variance-exploding SDE's training, ln sigma uniform (arXiv 2011.13456, appendix C).
 

@@ -10,7 +10,7 @@ from monai.engines import PrepareBatch
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from ..cycle.pseudo_lesions import simulated_lesions, transplant, uniform
+from ..cycle.pseudo_lesions import CHANGES, simulated_lesions, transplant, uniform
 from ..diffusion.losses import WEIGHTS, ve_training_sigmas
 from .autocast import AutocastInferer
 
@@ -50,6 +50,10 @@ class PseudoPairPrepareBatch(PrepareBatch):
     ) -> None:
         if unknown := set(shares) - set(KINDS):
             raise ValueError(f"shares are of {', '.join(KINDS)}, not of {', '.join(sorted(unknown))}")
+        if not sum(shares.values()) > 0:
+            raise ValueError(f"one of the shares must be above 0, got {dict(shares)}")
+        if shares.get("simulated") and (unknown := set(sequences) - set(CHANGES)):
+            raise ValueError(f"no lesion can be simulated on {', '.join(sorted(unknown))}: set shares#simulated to 0")
         if weighting not in WEIGHTS:
             raise ValueError(f"the weighting is one of {', '.join(WEIGHTS)}, got '{weighting}'")
         self.sequences, self.generators = list(sequences), generators.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""TSGM through the real command: the search for fusion weights, what is refused, what MONAI asks for."""
+"""TSGM through the real command: the search for fusion weights, baselines, what is refused, what MONAI asks for."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+from run_outputs import table
 
 from shared.anomaly.calibration import Calibration
 from shared.data.phantom_brain import make_phantom, write_phantom
 
 SEQUENCES = ("t1", "t1ce", "flair")
-SPACING = 4.0
+SPACING = 5.0
 COARSE = {"steps": 2, "samples": 1, "min_step_mm": 20}
 
 
@@ -51,7 +52,22 @@ def test_search_on_labelled_patients_writes_weights_and_nothing_else(tsgm, subje
     assert 0 < found["dice"] == max(row["dice"] for row in found["table"]) < 1
 
 
-REFUSED = {  # options, what is said; the first stands for all in a quick run
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", ["baseline_cyclegan", "baseline_intensity", "baseline_flair_minus_t1"])
+def test_baselines_are_calibrated_and_evaluated(tsgm, subjects, baseline, tmp_path):
+    options = {"datalist": subjects.folder / "labelled.json", "section": "validation", "min_step_mm": 20}
+    options["calibration_file"] = tmp_path / "calibration.json"
+    for task in ("calibrate", "evaluate"):
+        done = tsgm.run(f"inference.json {baseline}.json {task}.json", {**options, "output_dir": tmp_path / task})
+        assert done.returncode == 0, done.stderr
+    stored = json.loads(options["calibration_file"].read_text())
+    assert "lesion-free brain voxels of 2 scans" in stored["rule"] and "its threshold belongs to" not in done.stdout
+    rows = table(tmp_path / "evaluate" / "metrics.csv")
+    assert [row["case_id"] for row in rows] == subjects.cases
+    assert all(0 < float(row["best_dice"]) < 1 and float(row["label_ml"]) > 1 for row in rows)
+
+
+REFUSED = {  # options, what is said
     "4d without names": (
         {"image": "volumes.nii.gz"},
         r"none of the 1 cases can be used:\s.*volumes.nii.gz.*holds 3 volumes.*Name the volumes.*--channels",
@@ -73,10 +89,10 @@ REFUSED = {  # options, what is said; the first stands for all in a quick run
         "DataListError: pass the sequences of one brain .*; --flair and --image given",
     ),
 }
-FIRST, *OTHERS = REFUSED
 
 
-@pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_done_is_refused_before_anything_is_computed(tsgm, subjects, calibration_file, name, tmp_path):
     options, message = REFUSED[name]
     given = {**options, "calibration_file": calibration_file, "output_dir": tmp_path}

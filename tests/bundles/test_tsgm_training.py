@@ -42,7 +42,7 @@ def given(tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("phantoms")
 
     def written(name: str, seed: int, lesion: str | None = None) -> dict[str, str]:
-        return write_phantom(make_phantom(seed, lesion, SEQUENCES, spacing=4.0), folder, name)
+        return write_phantom(make_phantom(seed, lesion, SEQUENCES, spacing=5.0), folder, name)
 
     sections = {
         "training": [written("training0", 0, "tumour"), written("training1", 1)],
@@ -95,9 +95,9 @@ def test_weights_are_the_best_ones_of_the_average_in_half_precision(trained, den
     weights, state = load(trained.out / "model.pt"), load(trained.out / "checkpoint.pt")
     assert {v.dtype for v in weights.values() if v.is_floating_point()} == {torch.float16}
     losses = scalars(trained.out, "val_loss")
-    assert len(losses) == EPOCHS // 2 and losses[1] < losses[0]
-    assert state["best"]["best"] == pytest.approx(losses[1], rel=1e-5)
-    assert not differences(weights, halved(state["ema"])) and differences(state["ema"], state["network"])
+    assert len(losses) == EPOCHS // 2 and state["best"]["best"] == pytest.approx(min(losses), rel=1e-5)
+    assert bool(differences(weights, halved(state["ema"]))) == (losses[0] <= losses[1]), "the last are not the best"
+    assert differences(state["ema"], state["network"])  # the averaged weights, not those of the last step
     network = load_weights(denoiser(channels=3), trained.out / "model.pt")
     assert network.unet.last[-1].weight.any(), "it has learnt"
 
@@ -133,16 +133,17 @@ def test_paper_form_is_trained_one_sequence_at_a_time(tsgm, given, denoiser, tmp
 
 @pytest.mark.slow
 def test_two_processes_train_together_from_another_folder(tsgm, given, tmp_path):
-    """Each writes its network at the end; all else comes from the first alone."""
+    """Each writes its parameters at the end (batch statistics are its own); all else comes from the first alone."""
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"+finalize": [f"$torch.save(@network.state_dict(), '{tmp_path}/%d.pt' % @rank)"]}))
+    written = f"$torch.save(dict(@network.named_parameters()), '{tmp_path}/%d.pt' % @rank)"
+    report.write_text(json.dumps({"+finalize": [written]}))
     options = training(given, out, max_epochs=2, pairs_per_epoch=8)
     tsgm.train_in_two_processes(options, elsewhere, f"train.json multi_gpu_train.json {report}")
 
     states, last = [load(tmp_path / f"{rank}.pt") for rank in (0, 1)], load(out / "checkpoint.pt")
-    assert not differences(*states) and not differences(states[0], last["network"])
+    assert not differences(*states) and not differences(states[0], {k: last["network"][k] for k in states[0]})
     assert last["trainer"]["iteration"] == 4  # 8 pairs an epoch, 2 at a time in each of 2 processes
     assert load(out / "model.pt")
     names = sorted(f.name.split(".tfevents.")[0] for f in out.iterdir())

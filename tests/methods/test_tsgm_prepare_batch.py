@@ -263,6 +263,8 @@ def test_generators_run_in_bfloat16_where_asked(batch, amp: bool):
     ("settings", "message"),
     [
         ({"shares": {"generated": 0.5, "simulate": 0.5}}, "shares are of generated.*, not of simulate"),
+        ({"shares": {"generated": 0.0}}, "one of the shares must be above 0"),
+        ({"sequences": ["flair", "pd"], "shares": {"simulated": 1.0}}, "no lesion can be simulated on pd"),
         ({"weighting": "snr"}, "weighting is one of edm, ve, got 'snr'"),
     ],
 )
