@@ -90,7 +90,7 @@ class CaseReports:
             source = calibration.rule if stored else "given by --threshold"
             threshold = float(case["map_threshold"])
             if threshold != self.threshold:  # of this very volume, not the stored or given one
-                source = "Otsu of this volume" + (f" (stored: {source})" if calibration else "")
+                source = "of this volume" + (f" (stored: {source})" if calibration else "")
             raw = arrays["anomaly_map"][brain] * (threshold if np.isfinite(threshold) else 0)
             score = float((raw > self.threshold).mean()) if calibration else float("nan")
             self.rows.append(

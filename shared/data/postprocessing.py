@@ -13,10 +13,7 @@ from monai.transforms import GaussianSmooth, MapTransform, MedianSmooth, Spatial
 from monai.utils import convert_to_tensor
 from nibabel.affines import voxel_sizes
 
-from ..anomaly.thresholds import gated_otsu
-
-SCALING_PERCENTILE = 99.5
-"""Percentile of a map in its brain that stands for its scale."""
+from ..anomaly.thresholds import OWN_THRESHOLDS, PEAK_PERCENTILE
 
 
 class NativeMapsd(MapTransform):
@@ -76,7 +73,7 @@ class NativeMapsd(MapTransform):
             anomaly_map = anomaly_map.clamp(min=0)
             if self.percentile_scaling:
                 in_brain = anomaly_map[torch.as_tensor(image[-1:]).cpu() > 0]
-                scale = float(np.percentile(np.asarray(in_brain), SCALING_PERCENTILE))
+                scale = float(np.percentile(np.asarray(in_brain), PEAK_PERCENTILE))
                 unit = scale**self.percentile_scaling if scale > 0 else 1.0
                 anomaly_map, uncertainty = anomaly_map / unit, uncertainty / unit
             present = ~pseudo_healthy.isnan().flatten(1).all(dim=1)
@@ -99,8 +96,9 @@ class ThresholdMapd(MapTransform):
         keys: raw anomaly maps, ``1 X Y Z``; replaced by the map in units of the threshold.
         threshold: stored one, on the raw map, above 0.
         mask_key: where the mask goes, ``1 X Y Z`` uint8.
-        rule: "stored" takes ``threshold`` for every volume; "otsu" takes Otsu's threshold of this very volume where
-            that is higher (`gated_otsu`), and reads ``native_brain_mask``.
+        rule: "stored" takes ``threshold`` for every volume; "otsu" takes Otsu's threshold of this very volume where it is
+            higher, "peak" a quarter of its peak (:data:`~..anomaly.thresholds.OWN_THRESHOLDS`); both read
+            ``native_brain_mask``.
 
     Adds ``map_threshold``, the threshold of this volume on the raw map (float; with "otsu" infinite where nothing
     stands out, and then the map is 0).
@@ -119,16 +117,17 @@ class ThresholdMapd(MapTransform):
         super().__init__(keys)
         if not threshold > 0:
             raise ValueError(f"the threshold must be above 0, got {threshold}")
-        if rule not in ("stored", "otsu"):
-            raise ValueError(f"the rule of the threshold is 'stored' or 'otsu', got '{rule}'")
+        if rule not in ("stored", *OWN_THRESHOLDS):
+            raise ValueError(f"the rule of the threshold is one of stored, {', '.join(OWN_THRESHOLDS)}, got '{rule}'")
         self.threshold, self.mask_key, self.rule = threshold, mask_key, rule
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             threshold = float(self.threshold)
-            if self.rule == "otsu":
-                threshold = gated_otsu(np.asarray(d[key]), np.asarray(d["native_brain_mask"]), threshold)
+            if self.rule in OWN_THRESHOLDS:
+                own = OWN_THRESHOLDS[self.rule]
+                threshold = own(np.asarray(d[key]), np.asarray(d["native_brain_mask"]), threshold)
             d["map_threshold"] = threshold
             d.update({name: d[name] / threshold for name in (key, "uncertainty") if name in d})
             d[self.mask_key] = (d[key] > 1).to(torch.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.anomaly.thresholds import gated_otsu, otsu_by_slice, otsu_in_brain
+from shared.anomaly.thresholds import gated_otsu, gated_peak, otsu_by_slice, otsu_in_brain
 
 SHAPE = (40, 40, 40)
 BRAIN = np.zeros(SHAPE, dtype=np.uint8)
@@ -85,3 +85,14 @@ class TestOtsuBySlice:
         thresholds = otsu_by_slice(volume, 2)
         assert thresholds.shape == (1, 1, 3) and np.isinf(thresholds).ravel().tolist() == [True, False, True]
         assert np.argwhere(volume > thresholds).tolist() == [[2, 2, 1]]
+
+
+def test_the_peak_rule_is_a_share_of_the_peak_but_never_below_the_stored_threshold():
+    brain = np.zeros((30, 10, 10), np.uint8)
+    brain[:20] = 1
+    anomaly_map = np.zeros(brain.shape)
+    anomaly_map[:2] = 8.0  # a tenth of the brain: the 99.5th percentile is 8
+    anomaly_map[20:] = 100.0  # outside the brain
+    assert gated_peak(anomaly_map, brain, 0.5) == pytest.approx(2.0)
+    assert gated_peak(anomaly_map, brain, 3.0) == 3.0
+    assert gated_peak(np.zeros_like(anomaly_map), brain, 0.5) == 0.5

@@ -164,7 +164,7 @@ def test_threshold_of_a_volume_is_named_and_its_score_stays_that_of_the_stored_o
     found["output"]["anomaly_map"] *= 0.5  # 0.75 times the volume's threshold, 1.5 times the stored one
     found["output"]["map_threshold"], nothing["output"]["map_threshold"] = 2 * THRESHOLD, float("inf")
     first, second = run(tmp_path / "out", weights, [found, nothing]).rows
-    assert first["threshold"] == 2 * THRESHOLD and first["threshold_source"].startswith("Otsu of this volume")
+    assert first["threshold"] == 2 * THRESHOLD and first["threshold_source"].startswith("of this volume")
     assert first["score"] == pytest.approx(8 * 6 * 2 / BRAIN_VOXELS)
     assert (second["score"], second["threshold"]) == (0, float("inf"))
 
@@ -185,7 +185,7 @@ def test_without_calibration_there_is_neither_score_nor_percentile_nor_warning(
     cases[0]["output"]["map_threshold"] = 2.0  # Otsu's, the other case has the one of the run
     first, second = run(tmp_path / "out", weights, cases, stale="other weights", calibrated=False).rows
     assert np.isnan([row[key] for row in (first, second) for key in ("score", "score_percentile")]).all()
-    assert (first["threshold"], first["threshold_source"]) == (2.0, "Otsu of this volume")
+    assert (first["threshold"], first["threshold_source"]) == (2.0, "of this volume")
     assert (second["threshold"], second["threshold_source"]) == (THRESHOLD, "given by --threshold")
     assert first["anomaly_ml"] > 0 and second["warnings"] == []
 

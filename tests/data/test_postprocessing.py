@@ -289,15 +289,18 @@ class TestThresholdMapd:
         result = ThresholdMapd(threshold=2)({"anomaly_map": MetaTensor(torch.ones(1, 2, 2, 2))})
         assert result["map_threshold"] == 2.0 and isinstance(result["map_threshold"], float)
 
-    @pytest.mark.parametrize(("stored", "expected"), [(0.1, 2.0), (3.0, 3.0)])
-    def test_otsu_of_this_very_volume_but_not_below_the_stored_threshold(self, stored: float, expected: float):
-        # Uniform on (0, 4) in the brain: Otsu cuts at 2. Outside the brain is more, which does not count.
+    @pytest.mark.parametrize(
+        ("rule", "stored", "expected"),
+        [("otsu", 0.1, 2.0), ("otsu", 3.0, 3.0), ("peak", 0.1, 0.995), ("peak", 3.0, 3.0)],
+    )
+    def test_own_threshold_of_this_volume_but_not_below_the_stored(self, rule: str, stored: float, expected: float):
+        # Uniform on (0, 4) in the brain: Otsu cuts at 2, the peak is 3.98. What is outside the brain does not count.
         brain = torch.zeros(1, 20, 20, 20)
         brain[:, 2:-2] = 1
         values = torch.where(brain > 0, torch.linspace(0, 4, 8000).reshape(brain.shape), 90.0)
         values[brain > 0] = torch.linspace(0, 4, int(brain.sum()))
         data = {"anomaly_map": MetaTensor(values), "native_brain_mask": MetaTensor(brain)}
-        result = ThresholdMapd(threshold=stored, rule="otsu")(data)
+        result = ThresholdMapd(threshold=stored, rule=rule)(data)
         assert result["map_threshold"] == pytest.approx(expected, abs=0.02)
         np.testing.assert_allclose(result["anomaly_map"] * result["map_threshold"], values, rtol=1e-5)
         assert torch.equal(result["pred"] > 0, result["anomaly_map"] > 1)
@@ -318,7 +321,7 @@ class TestThresholdMapd:
         assert not result["pred"].any() and not result["anomaly_map"].any()
 
     def test_rule_must_be_known(self):
-        with pytest.raises(ValueError, match="'stored' or 'otsu', got 'Otsu'"):
+        with pytest.raises(ValueError, match="one of stored, otsu, peak, got 'Otsu'"):
             ThresholdMapd(rule="Otsu")
 
     @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
