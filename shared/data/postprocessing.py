@@ -96,8 +96,8 @@ class ThresholdMapd(MapTransform):
         keys: raw anomaly maps, ``1 X Y Z``; replaced by the map in units of the threshold.
         threshold: stored one, on the raw map, above 0.
         mask_key: where the mask goes, ``1 X Y Z`` uint8.
-        rule: "stored" takes ``threshold`` for every volume; "otsu" takes Otsu's threshold of this very volume where it is
-            higher, "peak" a quarter of its peak (:data:`~..anomaly.thresholds.OWN_THRESHOLDS`); both read
+        rule: "stored" takes ``threshold`` for every volume; "otsu" takes Otsu's threshold of this very volume where it
+            is higher, "peak" a quarter of its peak (:data:`~..anomaly.thresholds.OWN_THRESHOLDS`); both read
             ``native_brain_mask``.
 
     Adds ``map_threshold``, the threshold of this volume on the raw map (float; with "otsu" infinite where nothing

@@ -57,8 +57,13 @@ class PseudoHealthyInferer(Inferer):
         self.history: list[dict[str, Any]] = []
 
     @abstractmethod
-    def _draw(self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.Module) -> Tensor:
-        """Healthy counterparts ``K N P X Y`` of slices ``N P X Y`` with these numbers, whose background is 0."""
+    def _draw(
+        self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        """Healthy counterparts ``N P X Y`` of slices ``N P X Y`` with these numbers, whose background is 0.
+
+        Beside them samples, ``K N P X Y``, for the standard deviation.
+        """
 
     @torch.inference_mode()
     def __call__(self, inputs: Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> Tensor:
@@ -85,13 +90,12 @@ class PseudoHealthyInferer(Inferer):
         slices = torch.stack([image for image, _ in scaled])[..., numbers].permute(3, 0, 1, 2)  # N P X Y
         brain = brain_mask[..., numbers].permute(3, 0, 1, 2)
         self.evaluations = 0
-        drawn = self._draw(slices, numbers.tolist(), present, network) * brain  # K N P X Y
-        mean = drawn.mean(dim=0)
+        healthy, drawn = (x * brain for x in self._draw(slices, numbers.tolist(), present, network))
         units = [float(unit) for _, unit in scaled]
 
-        def fused(healthy: Tensor) -> Tensor:
+        def fused(counterpart: Tensor) -> Tensor:
             residuals = [
-                weights[name] * unit * signed_residual(slices[:, c], healthy[..., c, :, :], self.errors[name])
+                weights[name] * unit * signed_residual(slices[:, c], counterpart[..., c, :, :], self.errors[name])
                 for c, (name, unit) in enumerate(zip(names, units, strict=True))
             ]
             return torch.stack(residuals).sum(dim=0)
@@ -100,16 +104,16 @@ class PseudoHealthyInferer(Inferer):
         self.history.append({**given, "network_evaluations": self.evaluations})
         result = torch.full((len(self.sequences) + 2, *volume.shape[1:]), torch.nan, device=volume.device)
         result[[0, *(1 + n for n in present), -1]] = 0
-        result[0, ..., numbers] = fused(mean).permute(1, 2, 0)
+        result[0, ..., numbers] = fused(healthy).permute(1, 2, 0)
         result[-1, ..., numbers] = fused(drawn).std(dim=0, correction=0).permute(1, 2, 0)
         for c, n in enumerate(present):
             result[1 + n] = BACKGROUND
-            result[1 + n, ..., numbers] = (mean[:, c] * units[c] + BACKGROUND).permute(1, 2, 0)
+            result[1 + n, ..., numbers] = (healthy[:, c] * units[c] + BACKGROUND).permute(1, 2, 0)
         return result
 
 
 class TSGMInferer(PseudoHealthyInferer):
-    """TSGM: samples of p(healthy | patient) by a conditional denoiser; their mean is the healthy counterpart.
+    """TSGM: samples of p(healthy | patient) by a conditional denoiser, and their mean, the healthy counterpart.
 
     Args:
         sigmas: noise levels of the sampler, ``(steps + 1,)``, descending to 0. One step from the highest level is the
@@ -117,6 +121,8 @@ class TSGMInferer(PseudoHealthyInferer):
         sampler: name in :data:`ALL_SAMPLERS`; "predictor_corrector" is the paper's, with two evaluations a step.
         sampler_options: further arguments of the sampler, such as ``snr``.
         samples: drawn of each slice.
+        expected: the healthy counterpart is the expected one, which the first evaluation of each sample estimates, not
+            the mean of the samples, the paper's, which comes close to it only when there are many.
         seed: of the noise, which is keyed by slice, sample and sequence: other slices change nothing.
         options: of :class:`PseudoHealthyInferer`.
 
@@ -131,6 +137,7 @@ class TSGMInferer(PseudoHealthyInferer):
         sampler: str = "dpmpp_2m",
         sampler_options: Mapping[str, Any] | None = None,
         samples: int = 1,
+        expected: bool = False,
         seed: int = 0,
         **options: Any,
     ) -> None:
@@ -138,18 +145,24 @@ class TSGMInferer(PseudoHealthyInferer):
         if sampler not in ALL_SAMPLERS:
             raise ValueError(f"the sampler is one of {', '.join(ALL_SAMPLERS)}, got '{sampler}'")
         self.sigmas, self.sampler, self.sampler_options = sigmas, ALL_SAMPLERS[sampler], dict(sampler_options or {})
-        self.samples, self.seed = samples, seed
+        self.samples, self.expected, self.seed = samples, expected, seed
 
     def _draw(
         self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: ConditionalDenoiser
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         if network.channels == 1 and len(present) > 1:  # the paper's form: each sequence is a sample of its own
             alone = [self._draw(slices[:, c : c + 1], numbers, [n], network) for c, n in enumerate(present)]
-            return torch.cat(alone, dim=2)
+            return tuple(torch.cat(parts, dim=-3) for parts in zip(*alone))
         todo = [(sample, n) for sample in range(self.samples) for n in range(len(slices))]
-        drawn, size = [], self.batch_size
+        drawn, first, size = [], [], self.batch_size
         evaluations = len(self.sigmas) - 1
         progress = tqdm(total=len(todo) * evaluations, desc="slices x steps", leave=False, delay=5)
+
+        def note(step: int, x: Tensor, sigma: float, denoised: Tensor) -> None:
+            progress.update(len(x))
+            if step == 0:
+                first.append(denoised)
+
         for chunk in (todo[start : start + size] for start in range(0, len(todo), size)):
             condition = slices[[n for _, n in chunk]]
             keys = [[(self.sequences[c], numbers[n], sample) for c in present] for sample, n in chunk]
@@ -159,12 +172,13 @@ class TSGMInferer(PseudoHealthyInferer):
                     self._noise(keys, "start", condition) * float(self.sigmas[0]),
                     self.sigmas,
                     noise=lambda step: self._noise(keys, f"step {step}", condition),  # noqa: B023
-                    callback=lambda *_: progress.update(len(chunk)),  # noqa: B023
+                    callback=note,
                     **self.sampler_options,
                 )
             )
         progress.close()
-        return torch.cat(drawn).reshape(self.samples, *slices.shape)
+        samples, expected = (torch.cat(parts).reshape(self.samples, *slices.shape) for parts in (drawn, first))
+        return (expected if self.expected else samples).mean(dim=0), samples
 
     def _denoise(
         self, x: Tensor, sigma: float, condition: Tensor, present: Sequence[int], network: ConditionalDenoiser
@@ -197,12 +211,13 @@ class CycleGANInferer(PseudoHealthyInferer):
 
     def _draw(
         self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.ModuleDict
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         if len(present) < len(self.sequences):
             raise ValueError(f"the CycleGAN needs all of {', '.join(self.sequences)}")
         self.evaluations += len(slices)
         parts = [self.forward(2 * part - 1, network["healthy"]) for part in slices.split(self.batch_size)]
-        return ((torch.cat(parts) + 1) / 2)[None]
+        healthy = (torch.cat(parts) + 1) / 2
+        return healthy, healthy[None]
 
 
 class IntensityFusionInferer(PseudoHealthyInferer):
@@ -211,5 +226,7 @@ class IntensityFusionInferer(PseudoHealthyInferer):
     With "bright" for FLAIR and "dark" for T1 the fused map is FLAIR less a share of T1.
     """
 
-    def _draw(self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.Module) -> Tensor:
-        return torch.zeros_like(slices)[None]
+    def _draw(
+        self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(slices), torch.zeros_like(slices)[None]

@@ -283,6 +283,17 @@ class TestPosterior:
         left = 5 * float(UNITS.max()) * float(torch.linalg.eigvalsh(covariance).max()) / SIGMA_MAX
         close(found[1:4] * BRAIN, expected * BRAIN, atol=left)
 
+    @pytest.mark.parametrize("sampler", ["dpmpp_2m", "heun"])
+    def test_the_expected_counterpart_needs_no_more_than_the_first_evaluation_of_each_sample(self, sampler: str):
+        settings = {"sampler": sampler, "samples": 3}
+        one, drawn, both = (
+            run(LinearGaussian(), patient(0.4), **settings, **further)
+            for further in ({"sigmas": ONE_STEP}, {}, {"expected": True})
+        )
+        close(both[:4], one[:4])  # map and counterparts
+        close(both[4], drawn[4])  # the deviation is that of the samples
+        assert (both[:4] - drawn[:4]).abs().max() > 0.01
+
 
 class TestAbsentSequences:
     def test_are_not_drawn_and_the_others_take_their_weight(self):
