@@ -65,9 +65,10 @@ class BrainNormalized(MapTransform):
     """Scale by the 90th percentile in the brain: ``6 x / p90 - 3``, so that background is -3 (IterMask2, MMCCD).
 
     Args:
-        keys: images, ``1 X Y Z``, 0 outside the brain; or ``S X Y Z``, each channel by itself, whatever it is outside.
-            There a channel that is NaN anywhere (an absent sequence, also padded) becomes NaN everywhere.
-        mask_key: brain mask, ``1 X Y Z``.
+        keys: images of the shape of the brain mask, 0 outside the brain; or ``S X Y Z`` with one mask, each channel by
+            itself, whatever it is outside. There a channel that is NaN anywhere (an absent sequence, also padded)
+            becomes NaN everywhere.
+        mask_key: brain mask, ``1 X Y Z``, or ``Z X Y`` of an image of slices.
         scale_key: where ``p90 / 6`` goes, the intensity of one normalised unit; a list of S, NaN for absent ones.
     """
 
@@ -81,7 +82,7 @@ class BrainNormalized(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             brain = np.asarray(d[self.mask_key]) > 0
-            if len(d[key]) == 1:
+            if d[key].shape == brain.shape:
                 d[self.scale_key] = float(np.percentile(np.asarray(d[key])[brain], 90)) / 6
                 d[key] = d[key] / d[self.scale_key] - 3
             else:

@@ -162,6 +162,15 @@ class TestBrainNormalized:
         np.testing.assert_allclose(results[0], results[1], atol=1e-5)
         np.testing.assert_allclose(results[2], results[1], atol=1e-5)
 
+    def test_slices_with_a_mask_each_are_one_image(self):
+        brain = cube(12, 2, 10)
+        image = np.random.default_rng(1).uniform(0, 900, brain.shape) * brain
+        slices, mask = (torch.as_tensor(v).float().movedim(2, 0) for v in (image, brain))  # Z X Y
+        done = BrainNormalized("image")({"image": slices, "brain_mask": mask})
+        whole = BrainNormalized("image")({"image": volume(image), "brain_mask": volume(brain)})
+        assert done["intensity_scale"] == whole["intensity_scale"]
+        np.testing.assert_allclose(np.asarray(done["image"]), np.moveaxis(np.asarray(whole["image"][0]), 2, 0), atol=1e-5)
+
     def test_channels_are_scaled_each_by_itself_and_set_to_the_background(self):
         random = np.random.default_rng(0)
         brain = cube(12, 2, 10)
