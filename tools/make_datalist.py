@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shared.data import datalists  # noqa: E402
 from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
 from shared.data.errors import DataListError  # noqa: E402
-from shared.data.folder_cases import split_sequence  # noqa: E402
+from shared.data.folder_cases import split_sequence, subjects_of_folder  # noqa: E402
 from shared.data.implants import implanted_sections  # noqa: E402
 
 Case = dict[str, Any]
@@ -50,20 +50,13 @@ _PATHS = ("image", "t1", "t1ce", "t2", "flair", "pd", "brain_mask", "label")
 
 def folder_cases(source: Path, options: argparse.Namespace) -> list[Case]:
     """Cases of a folder of NIfTI files; the sequences of one subject are one case."""
-    cases: dict[str, Case] = {}
-    for found in gather_cases(dataset_dir=str(source), sequence=options.sequence):
-        subject, sequence = split_sequence(found["case_id"], options.sequence)
-        subject = subject or source.resolve().name
-        case = cases.setdefault(subject, {"case_id": subject})
-        if sequence in case:
-            raise DataListError(f"{case[sequence]} and {found['image']} are both the {sequence} of '{subject}'")
-        case[sequence] = found["image"]
-        case.update({key: found[key] for key in ("brain_mask", "label") if key in found})
-        bids = re.search(r"sub-[A-Za-z0-9]+", subject)
-        patient = bids.group() if bids else _VISIT.sub("", subject)
-        if patient != subject:
+    cases: list[Case] = list(subjects_of_folder(source.resolve(), options.sequence))
+    for case in cases:
+        bids = re.search(r"sub-[A-Za-z0-9]+", case["case_id"])
+        patient = bids.group() if bids else _VISIT.sub("", case["case_id"])
+        if patient != case["case_id"]:
             case["patient_id"] = patient
-    return list(cases.values())
+    return cases
 
 
 def brats_cases(source: Path, options: argparse.Namespace) -> list[Case]:

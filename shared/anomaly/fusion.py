@@ -16,7 +16,7 @@ from scipy.ndimage import median_filter
 
 from ..data.atomic import replacing
 from ..data.finished_cases import finished_cases
-from .residuals import ERRORS, signed_residual
+from .residuals import check_errors, signed_residual
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +134,7 @@ class FusionSearch:
     """
 
     def __init__(self, sequences: Sequence[str], errors: Mapping[str, str], path: str, step: float = 0.1) -> None:
-        wrong = [name for name in sequences if errors.get(name) not in ERRORS[1:]]
-        if wrong:
-            raise ValueError(f"errors needs one of {', '.join(ERRORS[1:])} for {', '.join(wrong)}, got {dict(errors)}")
+        check_errors(errors, sequences)
         simplex(len(sequences), step)  # refuses a wrong step before hours of sampling, not after
         self.sequences, self.errors, self.path, self.step = list(sequences), errors, path, step
         self.residuals: list[np.ndarray] = []

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 
 ERRORS = ("squared", "bright", "dark", "absolute")
+
+
+def check_errors(errors: Mapping[str, str], sequences: Sequence[str]) -> None:
+    """Check that each sequence says what counts as abnormal in it, see :func:`signed_residual`.
+
+    Raises:
+        ValueError: an error is missing or unknown.
+    """
+    if wrong := [name for name in sequences if errors.get(name) not in ERRORS[1:]]:
+        raise ValueError(f"errors needs one of {', '.join(ERRORS[1:])} for {', '.join(wrong)}, got {dict(errors)}")
 
 
 def signed_residual(

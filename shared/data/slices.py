@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,20 +101,6 @@ def median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple[torch.T
     return (image + 3) / unit - 3, unit
 
 
-class MedianUnitsd(MapTransform):
-    """Rescale by :func:`median_units`; keys are images ``Z X Y``, ``mask_key`` their brain mask."""
-
-    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
-        super().__init__(keys)
-        self.mask_key = mask_key
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = median_units(d[key], d[self.mask_key])[0]
-        return d
-
-
 def half_median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Scale an image whose background is 0 so that the median of its brain is 0.5, and its values are about [0, 1].
 
@@ -129,17 +115,25 @@ def half_median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple[to
     return image / unit, unit
 
 
-class HalfMedianUnitsd(MapTransform):
-    """Scale by :func:`half_median_units`; keys are images ``Z X Y``, ``mask_key`` their brain mask."""
+class MedianUnitsd(MapTransform):
+    """Rescale images ``Z X Y`` by the median of their brain.
 
-    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
+    Args:
+        keys: of the images.
+        mask_key: of their brain mask.
+        units: :func:`median_units` or :func:`half_median_units`.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, mask_key: str = "brain_mask", units: Callable[..., Any] = median_units
+    ) -> None:
         super().__init__(keys)
-        self.mask_key = mask_key
+        self.mask_key, self.units = mask_key, units
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = half_median_units(d[key], d[self.mask_key])[0]
+            d[key] = self.units(d[key], d[self.mask_key])[0]
         return d
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+
+from shared.data.phantom_brain import make_phantom, write_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -120,6 +122,16 @@ def mmccd() -> Bundle:
 @pytest.fixture(scope="session")
 def tsgm() -> Bundle:
     return Bundle(Path("bundles") / "brain_mri_anomaly_tsgm")
+
+
+def tumours_and_healthy(folder: Path, sequences: Sequence[str], spacing: float) -> dict[str, list[dict[str, str]]]:
+    """Write phantoms, one with a tumour and one without in each section, and list them: training and validation."""
+    sections: dict[str, list[dict[str, str]]] = {"training": [], "validation": []}
+    for seed, lesion in enumerate(("tumour", None, "tumour", None)):
+        section = "training" if seed < 2 else "validation"
+        phantom = make_phantom(seed, lesion, sequences, spacing=spacing)
+        sections[section].append(write_phantom(phantom, folder, f"{section}{seed}"))
+    return sections
 
 
 def reoriented(image: nib.Nifti1Image, codes: str) -> nib.Nifti1Image:

@@ -22,7 +22,8 @@ from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.data.weights import load_weights, save_half
 from shared.diffusion.samplers import sample_dpmpp_2m, sample_predictor_corrector
 from shared.evaluation.cohort import CohortMetrics
-from shared.methods.tsgm import CycleGANInferer, IntensityFusionInferer, TSGMInferer
+from shared.methods.pseudo_healthy import IntensityFusionInferer
+from shared.methods.tsgm import CycleGANInferer, TSGMInferer
 from shared.methods.tsgm_training import KINDS
 
 SEQUENCES = ["t1", "t1ce", "flair"]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import tumours_and_healthy
 from PIL import Image
 from run_outputs import assert_same_end, differences, halved, load, scalars
 
 from shared.cycle.cyclegan import CycleGAN
-from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.data.weights import load_weights
 
 SEQUENCES = ("t1", "t1ce", "flair")
@@ -34,16 +34,8 @@ TINY = {
 def datalist(tmp_path_factory) -> Path:
     """In each section a phantom with a tumour and one without."""
     folder = tmp_path_factory.mktemp("phantoms")
-
-    def written(name: str, seed: int, lesion: str | None = None) -> dict[str, str]:
-        return write_phantom(make_phantom(seed, lesion, SEQUENCES, spacing=4.0), folder, name)
-
-    sections = {
-        "training": [written("training0", 0, "tumour"), written("training1", 1)],
-        "validation": [written("validation2", 2, "tumour"), written("validation3", 3)],
-    }
     path = folder / "datalist.json"
-    path.write_text(json.dumps(sections))
+    path.write_text(json.dumps(tumours_and_healthy(folder, SEQUENCES, spacing=4.0)))
     return path
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import tumours_and_healthy
 from run_outputs import assert_same_end, differences, halved, load, scalars
 
 from shared.cycle.cyclegan import CycleGAN
-from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.data.weights import load_weights, save_half
 from shared.diffusion.conditional import ConditionalDenoiser
 
@@ -40,14 +40,7 @@ TINY = {
 def given(tmp_path_factory) -> SimpleNamespace:
     """In each section a phantom with a tumour and one without; ``faulty`` has one without FLAIR; a tiny CycleGAN."""
     folder = tmp_path_factory.mktemp("phantoms")
-
-    def written(name: str, seed: int, lesion: str | None = None) -> dict[str, str]:
-        return write_phantom(make_phantom(seed, lesion, SEQUENCES, spacing=5.0), folder, name)
-
-    sections = {
-        "training": [written("training0", 0, "tumour"), written("training1", 1)],
-        "validation": [written("validation2", 2, "tumour"), written("validation3", 3)],
-    }
+    sections = tumours_and_healthy(folder, SEQUENCES, spacing=5.0)
     (folder / "list.json").write_text(json.dumps(sections))
     sections["training"].insert(1, {**sections["training"][1], "case_id": "no_flair"})
     del sections["training"][1]["flair"]

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from shared.diffusion.noise_levels import geometric_sigmas
-from shared.methods.tsgm import CycleGANInferer, IntensityFusionInferer, TSGMInferer
+from shared.methods.pseudo_healthy import IntensityFusionInferer
+from shared.methods.tsgm import CycleGANInferer, TSGMInferer
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 UNITS = torch.tensor([1.25, 0.8, 2.0])
