@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 Range = tuple[float, float]
 # Change of a tumour's sequences against the brain's median, drawn for each lesion; a glioma is bright on FLAIR, mostly
-# dark on T1, either on T1 with contrast. A core may be necrosis or cyst (dark on all) or enhance.
-CHANGES: dict[str, Range] = {"t1": (-0.2, 0.05), "t1ce": (-0.2, 0.2), "t2": (0.05, 0.5), "flair": (0.05, 0.45)}
-CORES: dict[str, Range] = {"t1": (-0.3, 0.1), "t1ce": (-0.3, 0.5), "t2": (0.1, 0.6), "flair": (-0.3, 0.3)}
+# dark on T1, either on T1 with contrast. A core may be necrosis or cyst (dark on all) or enhance, wholly or at its rim.
+CHANGES: dict[str, Range] = {"t1": (-0.25, 0.05), "t1ce": (-0.25, 0.3), "t2": (0.05, 0.8), "flair": (0.05, 0.7)}
+CORES: dict[str, Range] = {"t1": (-0.4, 0.1), "t1ce": (-0.4, 0.6), "t2": (0.1, 0.9), "flair": (-0.4, 0.5)}
+RIMS: dict[str, Range] = {"t1": (-0.1, 0.2), "t1ce": (0.0, 0.8), "t2": (0.0, 0.5), "flair": (-0.1, 0.6)}
 
 
 def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -42,7 +43,7 @@ def transplant(images: Tensor, brain_mask: Tensor, donors: Tensor, freed: Tensor
         shift = [int(n) for n in torch.randint(-10, 11, (2,))]
         one = one.roll(shift, dims=(1, 2))
         one = one.flip(1) if torch.rand(()) < 0.5 else one
-        moved.append(one * uniform(0.5, 1.5))
+        moved.append(one * uniform(0.5, 2.0))
     return (images + torch.stack(moved) * brain_mask).clamp(min=0)
 
 
@@ -57,7 +58,7 @@ def blobs(brain_mask: Tensor, radius: Range, within: Tensor | None = None) -> Te
 
     Args:
         brain_mask: ``B 1 X Y``.
-        radius: mean radius in pixels.
+        radius: range of the mean radius in pixels, whose logarithm is uniform.
         within: ``B 1 X Y``, where centres may lie.
     """
     size = tuple(brain_mask.shape[-2:])
@@ -68,7 +69,8 @@ def blobs(brain_mask: Tensor, radius: Range, within: Tensor | None = None) -> Te
         if not len(candidates):
             candidates = torch.tensor([[s // 2 for s in size]])
         centre = candidates[torch.randint(len(candidates), ())].float()
-        angle, mean, stretch = uniform(0, torch.pi), uniform(*radius), uniform(0.6, 1.0).sqrt()
+        mean = uniform(*torch.tensor(radius).log().tolist()).exp()
+        angle, stretch = uniform(0, torch.pi), uniform(0.6, 1.0).sqrt()
         along = (x - centre[0]) * angle.cos() + (y - centre[1]) * angle.sin()
         across = (y - centre[1]) * angle.cos() - (x - centre[0]) * angle.sin()
         distance = ((along * stretch) ** 2 + (across / stretch) ** 2).sqrt()
@@ -78,27 +80,33 @@ def blobs(brain_mask: Tensor, radius: Range, within: Tensor | None = None) -> Te
 
 
 def simulated_lesions(images: Tensor, brain_mask: Tensor, sequences: list[str]) -> Tensor:
-    """Blend in a lesion of even intensity with some texture, half of the time with a core, in all sequences alike.
+    """Blend in one or two lesions of even intensity with some texture, half of the time with a core or its rim.
 
     Args:
         images: ``B S X Y``.
         brain_mask: ``B 1 X Y``.
-        sequences: names of the channels, known to :data:`CHANGES`.
+        sequences: names of the channels, known to :data:`CHANGES`; all show the same lesion.
     """
-    size = tuple(images.shape[-2:])
-    lesion = blobs(brain_mask, (3.0, 18.0))
-    core = blobs(brain_mask, (2.0, 9.0), within=lesion) * lesion * (torch.rand(len(images), 1, 1, 1) < 0.5)
-    for weight, changes in ((lesion, CHANGES), (core, CORES)):
-        blended = []
-        for channel, sequence in enumerate(sequences):
-            image = images[:, channel : channel + 1]
-            texture = 1 + 0.3 * smooth_noise(len(images), size, 8)
-            level = 0.5 + _draw(changes, sequence, len(images)) * texture
-            opacity = uniform(0.4, 0.95, len(images), 1, 1, 1)  # how much of the tissue below is lost
-            blended.append(image + weight * opacity * (level - image))
-        images = torch.cat(blended, dim=1)
+    lesion = blobs(brain_mask, (1.5, 20.0))
+    second = blobs(brain_mask, (1.5, 8.0)) * _coins(0.3, len(images))
+    core = blobs(brain_mask, (2.0, 10.0), within=lesion) * lesion * _coins(0.5, len(images))
+    rim = (core + max_pool2d(-core, 5, 1, 2)) * _coins(0.5, len(images))  # core less the eroded core
+    for weight, changes in ((lesion, CHANGES), (second, CHANGES), (core, CORES), (rim, RIMS)):
+        images = _blended(images, weight, changes, sequences)
     return images.clamp(min=0)
 
 
-def _draw(changes: Mapping[str, Range], sequence: str, count: int) -> Tensor:
-    return uniform(*changes[sequence], count, 1, 1, 1)
+def _blended(images: Tensor, weight: Tensor, changes: Mapping[str, Range], sequences: list[str]) -> Tensor:
+    count, _, *size = images.shape
+    blended = []
+    for channel, sequence in enumerate(sequences):
+        image = images[:, channel : channel + 1]
+        texture = 1 + 0.3 * smooth_noise(count, (size[0], size[1]), 8)
+        level = 0.5 + uniform(*changes[sequence], count, 1, 1, 1) * texture
+        opacity = uniform(0.4, 1.0, count, 1, 1, 1)  # how much of the tissue below is lost
+        blended.append(image + weight * opacity * (level - image))
+    return torch.cat(blended, dim=1)
+
+
+def _coins(probability: float, count: int) -> Tensor:
+    return (torch.rand(count, 1, 1, 1) < probability).float()

@@ -28,7 +28,8 @@ class PseudoPairPrepareBatch(PrepareBatch):
         sigma_min, sigma_max: range of the noise levels; ln sigma is uniform.
         sigma_difference: standard deviation of the difference between a slice and its condition.
         weighting: of the noise levels, "edm", or "ve" as in the paper.
-        condition_noise: standard deviation of noise on the condition, which hides what a generator may have encoded.
+        condition_noise: largest standard deviation of noise on the condition, which hides what a generator may have
+            encoded; drawn for each pair from 0 up, since a patient's images come without.
         drop_sequences: probability that a random part of the sequences, not all, is absent from a pair.
         contrast: gamma of each sequence is drawn from [1 / contrast, contrast] (logarithmically); 1 leaves it.
         amp: run the generators in bfloat16.
@@ -89,7 +90,8 @@ class PseudoPairPrepareBatch(PrepareBatch):
         )
         healthy = self._contrasted(healthy)
         condition = self._condition(healthy, brain, donor, donor_brain)
-        condition = condition + self.condition_noise * torch.randn_like(condition)
+        level = self.condition_noise * torch.rand(len(healthy), 1, 1, 1)
+        condition = condition + level * torch.randn_like(condition)
         present = self._present(len(healthy))
         sigma = ve_training_sigmas(torch.rand(len(healthy)), self.sigma_min, self.sigma_max)
         level = sigma[:, None, None, None]

@@ -98,7 +98,7 @@ class TestPairs:
         sums = change.sum(dim=(2, 3)) / BLOCK[[0, 2]].sum(dim=(1, 2))[[0, 0, 1]]
         whole = ((change[:, 2].abs() > 0.03).sum(dim=(1, 2)) >= 81).nonzero()[:, 0]  # not cut by the brain's border
         assert len(whole) > COUNT / 2
-        assert sums[whole, 2].min() > 0.45 and sums[whole, 2].max() < 1.55
+        assert sums[whole, 2].min() > 0.45 and 1.55 < sums[whole, 2].max() < 2.05
         torch.testing.assert_close(sums[whole, 0], sums[whole, 2], atol=0.1, rtol=0)
         assert not change[:, 1].any()
         changed = (change[:, 2] > 0.03).float()
@@ -129,7 +129,8 @@ class TestPairs:
     def test_noise_on_the_condition_is_its_own(self, batch):
         made = Prepared(batch, condition_noise=0.05)
         noise = made.condition - made.clean
-        assert abs(float(noise.std()) - 0.05) < 0.05 * 5 / math.sqrt(2 * noise.numel())
+        level = noise.flatten(1).std(dim=1)
+        assert level.max() < 0.052 and 0.004 > level.min() and abs(float(level.mean()) - 0.025) < 0.006
         other = (made.noisy - made.clean) / made.sigma[:, None, None, None]
         assert abs(float((noise * other).mean()) / 0.05) < 5 / math.sqrt(noise.numel())
 
