@@ -33,8 +33,8 @@ class Door:
         known_sequences: sequences that the weights have seen; for others a case gets a warning. Empty: not checked.
         slices: the method works on axial slices: stacks of few slices, single ones and 2D images are welcome, and
             voxel sizes are compared within the slices only.
-        channels: sequences of the volumes of a 4D ``image``, in their order; empty: 4D files are refused. None: so they
-            are, by a method that takes no such option.
+        channels: of a method that takes all ``known_sequences`` of a case: those of the volumes of a 4D ``image``, in
+            their order; empty: 4D files are refused. None: the method takes one sequence, and no 4D file.
 
     Attributes:
         cases: the good cases, each with ``warnings`` (list of str) added.
@@ -63,6 +63,7 @@ class Door:
                 self.failures.append(_record(case, error))
             else:
                 notes = notes + describe(case, volume, spacing_range_mm, known_sequences, slices)
+                notes += absent_sequences(case, channels, known_sequences) if channels is not None else []
                 for note in notes:
                     logger.warning("case '%s': %s", case["case_id"], note)
                 self.cases.append({**case, "warnings": notes})
@@ -155,6 +156,14 @@ def describe(
     if known_sequences and case["sequence"] not in ("image", *known_sequences):
         notes.append(f"the weights do not know the sequence '{case['sequence']}', only {', '.join(known_sequences)}")
     return notes
+
+
+def absent_sequences(case: Mapping[str, Any], channels: Sequence[str], known_sequences: Sequence[str]) -> list[str]:
+    """Say which sequences a good case lacks of those that a method takes together, see :class:`Door`."""
+    given = channels if case["sequence"] == "image" else (case["sequence"], *case)
+    absent = [name for name in known_sequences if name not in given]
+    together = f"the stored threshold is for {', '.join(known_sequences)} together (--use names others)"
+    return [f"no {', '.join(absent)}, but {together}"] if absent else []
 
 
 def _record(case: Mapping[str, Any], error: InputError) -> dict[str, str]:

@@ -48,10 +48,6 @@ def gather_sequence_cases(
             a repeated case, leakage.
     """
     files = {name: file for name, file in (files or {}).items() if file}
-    named = {name: f"--{name} FILE" for name in files}
-    named |= {sequence: f"--image FILE --sequence {sequence}"} if image and not channels else {}
-    if wrong := [option for name, option in named.items() if name not in sequences]:
-        raise DataListError(f"{wrong[0]}: that sequence is not used, only {', '.join(sequences)}")
     sources = {"image": image, "dataset_dir": dataset_dir, "datalist": datalist}
     chosen = [name for name, value in sources.items() if value not in (None, "")]
     if len(chosen) + bool(files) != 1:
@@ -61,6 +57,10 @@ def gather_sequence_cases(
             f"pass the sequences of one brain (any of {any_of}), or one of --image FILE, --dataset_dir FOLDER or "
             f"--datalist LIST.json; {found} given"
         )
+    named = {name: f"--{name} FILE" for name in files}
+    named |= {sequence: f"--image FILE --sequence {sequence}"} if image and not channels else {}
+    if wrong := [option for name, option in named.items() if name not in sequences]:
+        raise DataListError(f"{wrong[0]}: not one of the sequences in use ({', '.join(sequences)})")
     unnamed = "image" if channels else sequence
     if files:
         listed = [_of_files({name: resolve_path(str(file), Path.cwd()) for name, file in files.items()}, sequences)]

@@ -210,7 +210,17 @@ def test_baselines(parsed):
     assert difference.fusion_weights == {"t1": 0.4, "t1ce": 0.0, "flair": 1.0}
 
 
-@pytest.mark.parametrize("given, expected", [({}, SEQUENCES), ({"image": "x"}, ["t1ce"])])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, SEQUENCES),
+        ({"image": "x"}, ["t1ce"]),
+        ({"flair": "x"}, ["flair"]),
+        ({"flair": "x", "t1": "y", "t2": "z"}, ["t1", "flair"]),
+        ({"image": "x", "channels": ["flair", "t2", "t1ce"]}, ["t1ce", "flair"]),
+        ({"dataset_dir": "x"}, SEQUENCES),
+    ],
+)
 def test_calibration_is_that_of_the_sequences_in_use(parsed, tsgm, given, expected):
     parser = parsed("inference", sequence="t1ce", **given)
     assert parser.get_parsed_content("use") == expected

@@ -78,7 +78,7 @@ REFUSED = {  # options, what is said
     ),
     "unknown file": (
         {"t1": "slice_t1.nii.gz", "t2": "slice_t1.nii.gz"},
-        "DataListError: --t2 FILE: .*, only t1, t1ce, flair",
+        r"DataListError: --t2 FILE: not one of the sequences in use \(t1\)",
     ),
     "unknown sequence": (
         {"image": "slice_t1.nii.gz", "sequence": "t2"},

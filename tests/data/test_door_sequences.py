@@ -34,6 +34,7 @@ def door(*cases: dict[str, str], channels: list[str] | None = CHANNELS) -> Door:
 def test_sequences_of_a_case_are_all_checked(tmp_path):
     save(tmp_path / "a_flair.nii.gz")
     save(tmp_path / "a_t1.nii.gz", T1)
+    save(tmp_path / "a_t1ce.nii.gz", T1)
     save(tmp_path / "b_t1.nii.gz", T1)
     save(tmp_path / "b_flair.nii.gz", BRAIN[:-1])
     save(tmp_path / "c_t2.nii.gz")
@@ -58,7 +59,8 @@ def test_another_affine_of_a_given_file_is_an_error(tmp_path):
 @pytest.mark.parametrize("channels", [CHANNELS, ["t1", "flair", "t2"], ["t2", "t1ce", "t1"]])
 def test_a_4d_file_with_a_name_for_each_volume_goes_on_unchanged(tmp_path, channels):
     case = four_d(tmp_path / "x.nii.gz", BRAIN, T1, T2)
-    assert door(case, channels=channels).cases == [{**case, "warnings": []}]
+    (checked,) = Door([case], known_sequences=[*channels], channels=channels).cases
+    assert checked == {**case, "warnings": []}
 
 
 def test_volumes_are_read_in_their_order(tmp_path):
@@ -100,7 +102,7 @@ def test_notes_on_the_header_come_once_and_those_on_a_volume_with_its_name(tmp_p
     nib.save(image, tmp_path / "x.nii.gz")
     case = {"case_id": "c", "image": str(tmp_path / "x.nii.gz"), "sequence": "image"}
     for channels in (CHANNELS, ["t2", "t1", "flair"]):
-        header_note, absent = door(case, channels=channels).cases[0]["warnings"]
+        header_note, absent, _ = door(case, channels=channels).cases[0]["warnings"]
         assert header_note.startswith("no affine in the header") and absent == "t1: 32 % of the brain is 0 in it"
 
 
@@ -141,6 +143,16 @@ def test_few_slices_of_several_sequences(tmp_path):
     checked = Door([few, one], known_sequences=SEQUENCES, slices=True, channels=CHANNELS)
     assert len(checked.cases) == 1
     assert checked.failures[0]["remedy"] == "Pass a file for each sequence"
+
+
+@pytest.mark.parametrize(("others", "absent"), [(["t1", "t1ce"], ""), (["t1ce"], "t1"), ([], "t1, t1ce")])
+def test_absent_sequences_are_named_for_the_threshold_is_of_all_together(tmp_path, others, absent):
+    files = {name: save(tmp_path / f"{name}.nii.gz", T1) for name in others}
+    case = {**case_of(save(tmp_path / "x.nii.gz"), **files), "sequence": "flair"}
+    notes = door(case).cases[0]["warnings"]
+    expected = f"no {absent}, but the stored threshold is for t1, t1ce, flair together (--use names others)"
+    assert notes == ([expected] if absent else [])
+    assert not Door([case], known_sequences=SEQUENCES).cases[0]["warnings"], "a method of one sequence"
 
 
 @pytest.mark.parametrize("channels", [["t2", "pd"], "flair", ["flair", "flair"]])
