@@ -63,7 +63,7 @@ def compare(runs: dict[str, dict[str, dict[str, str]]]) -> list[str]:
         cells = [
             name,
             f"{dice.estimate:.3f} ({dice.low:.2f} to {dice.high:.2f})",
-            f"{np.nanmean(values(name, 'dice_lesion_slices')):.3f}",
+            f"{np.average(np.nan_to_num(values(name, 'dice_lesion_slices')), weights=values(name, 'lesion_slices')):.3f}",
             "" if name == first else f"{difference.estimate:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
             f"{np.nanmin(values(name, 'dice')):.2f}",
         ]
