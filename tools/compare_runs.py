@@ -60,10 +60,12 @@ def compare(runs: dict[str, dict[str, dict[str, str]]]) -> list[str]:
     for name in runs:
         dice = bootstrap_interval(values(name, "dice"))
         difference = paired_difference(values(name, "dice"), values(first, "dice"))
+        slices = values(name, "lesion_slices")
+        per_slice = np.average(np.nan_to_num(values(name, "dice_lesion_slices")), weights=slices)
         cells = [
             name,
             f"{dice.estimate:.3f} ({dice.low:.2f} to {dice.high:.2f})",
-            f"{np.average(np.nan_to_num(values(name, 'dice_lesion_slices')), weights=values(name, 'lesion_slices')):.3f}",
+            f"{per_slice:.3f}",
             "" if name == first else f"{difference.estimate:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
             f"{np.nanmin(values(name, 'dice')):.2f}",
         ]
