@@ -10,11 +10,10 @@ from monai.engines import PrepareBatch
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from ..cycle.pseudo_lesions import CHANGES, simulated_lesions, smooth_noise, transplant, uniform
+from ..cycle.pseudo_lesions import CHANGES, simulated_lesions, transplant, uniform
 from ..diffusion.losses import WEIGHTS, ve_training_sigmas
 from .autocast import AutocastInferer
 
-COARSE_BIAS = 40  # pixels between the independent values of a bias field
 KINDS = ("generated", "transplanted", "simulated", "identical")
 
 
@@ -33,7 +32,6 @@ class PseudoPairPrepareBatch(PrepareBatch):
             encoded; drawn for each pair from 0 up, since a patient's images come without.
         drop_sequences: probability that a random part of the sequences, not all, is absent from a pair.
         contrast: gamma of each sequence is drawn from [1 / contrast, contrast] (logarithmically); 1 leaves it.
-        bias_field: standard deviation of the logarithm of a smooth field that each sequence is multiplied by.
         amp: run the generators in bfloat16.
     """
 
@@ -49,7 +47,6 @@ class PseudoPairPrepareBatch(PrepareBatch):
         condition_noise: float = 0.0,
         drop_sequences: float = 0.0,
         contrast: float = 1.0,
-        bias_field: float = 0.0,
         amp: bool = False,
     ) -> None:
         if unknown := set(shares) - set(KINDS):
@@ -64,8 +61,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
         self.shares = torch.tensor([float(shares.get(kind, 0)) for kind in KINDS])
         self.sigma_min, self.sigma_max, self.sigma_difference = sigma_min, sigma_max, sigma_difference
         self.weight = WEIGHTS[weighting]
-        self.condition_noise, self.drop_sequences = condition_noise, drop_sequences
-        self.contrast, self.bias_field = contrast, bias_field
+        self.condition_noise, self.drop_sequences, self.contrast = condition_noise, drop_sequences, contrast
         self.forward = AutocastInferer(enabled=amp)
 
     def __call__(
@@ -92,7 +88,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
             convert_to_tensor(batchdata[key]).float()
             for key in ("healthy", "healthy_brain_mask", "healthy_lesion_free", "tumor", "tumor_brain_mask")
         )
-        healthy = self._biased(self._contrasted(healthy))
+        healthy = self._contrasted(healthy)
         condition = self._condition(healthy, brain, donor, donor_brain)
         level = self.condition_noise * torch.rand(len(healthy), 1, 1, 1)
         condition = condition + level * torch.randn_like(condition)
@@ -113,14 +109,6 @@ class PseudoPairPrepareBatch(PrepareBatch):
         log = torch.tensor(self.contrast).log()
         gamma = (log * uniform(-1, 1, *images.shape[:2], 1, 1)).exp()
         return 0.5 * (2 * images).clamp(min=0) ** gamma
-
-    def _biased(self, images: Tensor) -> Tensor:
-        """As from another coil: each sequence of each slice times a smooth field."""
-        if not self.bias_field:
-            return images
-        count, sequences, *size = images.shape
-        field = smooth_noise(count * sequences, (size[0], size[1]), COARSE_BIAS).reshape(images.shape)
-        return images * (self.bias_field * field).exp()
 
     @torch.no_grad()
     def _condition(self, healthy: Tensor, brain: Tensor, donor: Tensor, donor_brain: Tensor) -> Tensor:
