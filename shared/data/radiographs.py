@@ -17,11 +17,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from monai.data.image_reader import ITKReader, NibabelReader, PILReader
+from scipy import ndimage
 
 from .errors import InputError
 
 MIN_SIDE = 32  # pixels
 _SPACING_TAGS = ("0028|0030", "0018|1164", "0018|2010")  # of the pixels, of the detector, of the scanner of a film
+_GREY_SHARE = 0.01  # of all pixels: what the smoothed edges of a mask may take
+_GREY_REACH = 5  # pixels: such an edge is within so wide a square around each of its pixels
 _ONE = "Save the one you mean as a file of its own"
 _GREY = "Save it as one grey channel of intensities, for example 16-bit PNG"
 _AGAIN = "Copy or download it again, or save it again from the software that made it"
@@ -61,21 +64,35 @@ def read_radiograph(file: str, key: str) -> Radiograph:
 def read_mask(file: str, key: str) -> Radiograph:
     """Read one mask as 0 and 1; of two levels, such as 0 and 255, that above 0 is the mask. It may be empty.
 
+    Grey edges, which smooth resampling leaves, are cut in the middle: the pixels farther than 5 % of the range from
+    both levels must be at most 1 % of all, 90 % of them beside both levels. A map of several labels is none of that.
+
     Raises:
-        InputError: as :func:`read_radiograph` (but a constant 0 is an empty mask); more than two levels, or none at 0.
+        InputError: as :func:`read_radiograph` (but a constant 0 is an empty mask); more than two levels beyond grey
+            edges, or none at 0.
     """
     mask = _read(file, key)
     low, high = float(mask.data.min()), float(mask.data.max())
     levels = f"{low:g} and {high:g}"
-    if between := np.count_nonzero((mask.data > low) & (mask.data < high)):
+    between = np.count_nonzero((mask.data > low) & (mask.data < high))
+    if between and not _only_edges_are_grey(mask.data, low, high):
         problem = f"is not binary: {between} pixels lie between its levels {levels}"
         raise InputError(file, key, problem, "Save it as 0 and 1, one structure a file, resampled by nearest neighbour")
     if low > 0:
         raise InputError(file, key, f"has no background (levels {levels})", "Save the mask as 1 and the rest as 0")
-    if high > 0 and (low, high) != (0, 1):
+    if between:
+        mask.warnings.append(f"{key}: {between} pixels between its levels {levels}, taken as the nearer one")
+    elif high > 0 and (low, high) != (0, 1):
         mask.warnings.append(f"{key}: levels {levels} taken as 0 and 1")
-    mask.data = (mask.data > 0).astype(np.float32)
+    mask.data = (mask.data > max(0.0, (low + high) / 2)).astype(np.float32)
     return mask
+
+
+def _only_edges_are_grey(data: np.ndarray, low: float, high: float) -> bool:
+    grey = (data > low + 0.05 * (high - low)) & (data < high - 0.05 * (high - low))
+    contrast = ndimage.maximum_filter(data, _GREY_REACH) - ndimage.minimum_filter(data, _GREY_REACH)
+    beside_one = grey & (contrast < 0.9 * (high - low))
+    return grey.mean() <= _GREY_SHARE and beside_one.sum() <= 0.1 * grey.sum()
 
 
 def _read(file: str, key: str) -> Radiograph:

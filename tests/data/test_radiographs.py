@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
+from scipy import ndimage
 
 from shared.data.errors import InputError
 from shared.data.radiographs import read_mask, read_radiograph
@@ -232,15 +233,43 @@ def test_a_mask_of_minus_one_and_one_and_an_empty_one(tmp_path):
     assert not empty.data.any() and not empty.warnings
 
 
+DISTANCE = np.hypot(*(np.indices((256, 200)) - [[[150]], [[80]]]))
+DISC = (DISTANCE < 20).astype(np.float32)
+
+
+def soft(sigma: float) -> np.ndarray:
+    return np.rint(255 * ndimage.gaussian_filter(DISC, sigma)).astype(np.uint8)
+
+
+def test_grey_edges_are_cut_in_the_middle(tmp_path):
+    pixels = soft(0.5)
+    mask = read_mask(str(png(tmp_path / "m.png", pixels)), "tibia_mask")
+    assert np.array_equal(mask.data, DISC) and mask.data.dtype == np.float32
+    between = ((pixels > 0) & (pixels < 255)).sum()
+    assert mask.warnings == [f"tibia_mask: {between} pixels between its levels 0 and 255, taken as the nearer one"]
+    below = np.where((DISC > 0) | (pixels == 0), pixels, 127)
+    assert np.array_equal(read_mask(str(png(tmp_path / "b.png", below)), "tibia_mask").data, DISC)
+    noisy = 255 * DISC + 12 * np.sign(0.5 - DISC) * (np.indices(DISC.shape).sum(0) % 2)  # as JPEG leaves it
+    assert np.array_equal(read_mask(str(png(tmp_path / "j.png", noisy.astype(np.uint8))), "tibia_mask").data, DISC)
+
+
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
         (MASK + (GREY8 > 200), "not binary: .* pixels lie between its levels 0 and 2.*nearest"),
+        (soft(2), "not binary"),  # 2 % are grey
+        ((1 + (DISTANCE > 8)) * (DISTANCE < 60), "not binary: 197 pixels"),  # labels 1 and 2, few pixels of the one
+        ((DISTANCE < 60) * 255 - 100 * (DISTANCE < 8), "not binary: 193 pixels"),
+        ((1 + (DISTANCE > 8)) * (DISTANCE < 60) * (np.arange(200) > 79), "not binary: 107 pixels"),  # one at the edge
+        (
+            np.tile(np.repeat([0, 128, 255, 128, 0], [3, 1, 6, 1, 3]), (64, 4)),
+            "not binary: 512 pixels",
+        ),  # edges everywhere
         (MASK + 1, "no background"),
         (0 * MASK + 255, "no background"),
     ],
 )
 def test_masks_that_are_none(tmp_path, pixels, message):
     with pytest.raises(InputError, match=message) as caught:
-        read_mask(str(png(tmp_path / "m.png", pixels)), "tibia_mask")
+        read_mask(str(png(tmp_path / "m.png", pixels.astype(np.uint8))), "tibia_mask")
     assert caught.value.key == "tibia_mask"
