@@ -25,7 +25,7 @@ class TSGMInferer(PseudoHealthyInferer):
             expected healthy image itself, without sampling.
         sampler: name in :data:`ALL_SAMPLERS`; "predictor_corrector" is the paper's, with two evaluations a step.
         sampler_options: further arguments of the sampler, such as ``snr``.
-        samples: drawn of each slice.
+        samples: drawn of each slice, every second one of the slice mirrored left to right.
         expected: the healthy counterpart is the expected one, which the first evaluation of each sample estimates, not
             the mean of the samples, the paper's, which comes close to it only when there are many.
         seed: of the noise, which is keyed by slice, sample and sequence: other slices change nothing.
@@ -69,18 +69,19 @@ class TSGMInferer(PseudoHealthyInferer):
                 first.append(denoised)
 
         for chunk in (todo[start : start + size] for start in range(0, len(todo), size)):
-            condition = slices[[n for _, n in chunk]]
+            mirrored = torch.tensor([sample % 2 == 1 for sample, _ in chunk], device=slices.device)
+            condition = _mirror(slices[[n for _, n in chunk]], mirrored)
             keys = [[(self.sequences[c], numbers[n], sample) for c in present] for sample, n in chunk]
-            drawn.append(
-                self.sampler(
-                    lambda x, sigma: self._denoise(x, sigma, condition, present, network),  # noqa: B023
-                    self._noise(keys, "start", condition) * float(self.sigmas[0]),
-                    self.sigmas,
-                    noise=lambda step: self._noise(keys, f"step {step}", condition),  # noqa: B023
-                    callback=note,
-                    **self.sampler_options,
-                )
+            sample = self.sampler(
+                lambda x, sigma: self._denoise(x, sigma, condition, present, network),  # noqa: B023
+                self._noise(keys, "start", condition) * float(self.sigmas[0]),
+                self.sigmas,
+                noise=lambda step: self._noise(keys, f"step {step}", condition),  # noqa: B023
+                callback=note,
+                **self.sampler_options,
             )
+            drawn.append(_mirror(sample, mirrored))
+            first[-1] = _mirror(first[-1], mirrored)
         progress.close()
         samples, expected = (torch.cat(parts).reshape(self.samples, *slices.shape) for parts in (drawn, first))
         return (expected if self.expected else samples).mean(dim=0), samples
@@ -106,6 +107,11 @@ class TSGMInferer(PseudoHealthyInferer):
             for key in item
         ]
         return torch.stack(fields).reshape(like.shape).to(like.device)
+
+
+def _mirror(slices: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror some of the slices, ``N P X Y``, along X."""
+    return torch.where(chosen[:, None, None, None], slices.flip(2), slices)
 
 
 class CycleGANInferer(PseudoHealthyInferer):

@@ -210,6 +210,14 @@ def test_baselines(parsed):
     assert difference.fusion_weights == {"t1": 0.4, "t1ce": 0.0, "flair": 1.0}
 
 
+def test_threshold_belongs_to_the_sampling_only_where_samples_make_the_map(parsed):
+    usual, quick = ({"steps": steps, "samples": 2, "sampler": "euler"} for steps in (10, 3))
+    settings = [parsed("inference", **one).get_parsed_content("map_settings") for one in (usual, quick)]
+    assert settings[0] == settings[1]
+    settings = [parsed("inference", expected=False, **one).get_parsed_content("map_settings") for one in (usual, quick)]
+    assert settings[0]["sampling"] == ["euler", 10, 2] and settings[1]["sampling"] == ["euler", 3, 2]
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

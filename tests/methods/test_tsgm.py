@@ -77,14 +77,22 @@ class Mixing(Denoiser):
 
 
 class SampleBySample(Denoiser):
-    """The healthy brain and so much more, another amount in each call."""
+    """The healthy brain and so much more, another amount in each call; every second sample is drawn mirrored."""
 
     def __init__(self, more: list[float]) -> None:
         super().__init__()
         self.more = more
 
     def clean(self, x, sigma, condition, shown):
-        return (TISSUE + self.more[len(self.calls) - 1]).expand_as(x)
+        call = len(self.calls) - 1
+        return ((TISSUE.flip(0) if call % 2 else TISSUE) + self.more[call]).expand_as(x)
+
+
+class OneSided(Denoiser):
+    """Takes 0.1 off the first half of the rows, whatever is there."""
+
+    def clean(self, x, sigma, condition, shown):
+        return condition - 0.1 * (torch.arange(x.shape[2]) < x.shape[2] // 2).float()[:, None]
 
 
 class LinearGaussian(Denoiser):
@@ -158,6 +166,14 @@ class TestMap:
         found = run(Unchanged(), patient(0.4), sampler=sampler, samples=samples)
         assert not found[0].any() and not found[4].any()
         close(found[1:4], patient(0.4)[:3])
+
+    @pytest.mark.parametrize("batch_size", [1, 4, 64])
+    def test_every_second_sample_is_of_the_mirrored_slice_so_that_sides_are_alike(self, batch_size: int):
+        unit = sum(weight * unit for weight, unit in zip(share(*SEQUENCES).values(), UNITS, strict=True))
+        for samples, first_half in ((1, 1), (2, 1 / 2), (3, 2 / 3)):
+            found = run(OneSided(), patient(), samples=samples, batch_size=batch_size)[0]
+            taken = torch.where(X < SIZE // 2, first_half, 1 - first_half)
+            close(found, 0.1 * unit * taken[..., None] * BRAIN)
 
     def test_rim_outside_the_brain_changes_nothing(self):
         volume = patient(0.4)
