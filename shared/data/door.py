@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from .brain_check import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
+from .checked_cases import CheckedCases
 from .datalists import SEQUENCES
-from .errors import InputError, NoUsableCaseError
+from .errors import InputError
 from .nifti_check import read_channels, read_volume
 from .sequence_cases import check_channels
 from .volume import Volume
 
 THICK_SLICE_MM = 4.0
 DISTANT_SLICES_MM = 8.0  # for methods that work on slices
-_SHOW_PROGRESS_FROM = 6  # cases
-
-logger = logging.getLogger(__name__)
 
 
-class Door:
+class Door(CheckedCases):
     """Check all cases; the good ones go on, the bad ones are recorded, logged and make the run end with exit code 2.
 
     Args:
@@ -53,41 +49,13 @@ class Door:
         channels: Sequence[str] | None = None,
     ) -> None:
         primary = check_channels(channels, known_sequences or channels) if channels else ""
-        self.cases: list[dict[str, Any]] = []
-        self.failures: list[dict[str, str]] = []
-        for case in tqdm(cases, desc="checking input", unit="case", disable=len(cases) < _SHOW_PROGRESS_FROM):
-            try:
-                volume, notes = check_case(case, slices, channels, primary)
-            except InputError as error:
-                logger.error("case '%s' left out: %s", case["case_id"], error)
-                self.failures.append(_record(case, error))
-            else:
-                notes = notes + describe(case, volume, spacing_range_mm, known_sequences, slices)
-                notes += absent_sequences(case, channels, known_sequences) if channels is not None else []
-                for note in notes:
-                    logger.warning("case '%s': %s", case["case_id"], note)
-                self.cases.append({**case, "warnings": notes})
 
-    def require_some(self) -> None:
-        """Stop where nothing is left to do.
+        def check(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+            volume, notes = check_case(case, slices, channels, primary)
+            notes = notes + describe(case, volume, spacing_range_mm, known_sequences, slices)
+            return case, notes + (absent_sequences(case, channels, known_sequences) if channels is not None else [])
 
-        Raises:
-            NoUsableCaseError: no case passed; it lists every failure.
-        """
-        if not self.cases:
-            raise NoUsableCaseError(self.failures)
-
-    def conclude(self) -> None:
-        """Last step of a run: log the failures again.
-
-        Raises:
-            SystemExit: with code 2, when any case failed.
-        """
-        if self.failures:
-            lines = [f"{f['case_id']}: {f['error']}. {f['remedy']}. ({f['key']}: {f['file']})" for f in self.failures]
-            done = f"{len(self.cases)} of {len(self.cases) + len(self.failures)} cases done, left out"
-            logger.error("%s:\n  %s", done, "\n  ".join(lines))
-            raise SystemExit(2)
+        super().__init__(cases, check)
 
 
 def check_case(
@@ -164,8 +132,3 @@ def absent_sequences(case: Mapping[str, Any], channels: Sequence[str], known_seq
     absent = [name for name in known_sequences if name not in given]
     together = f"the stored threshold is for {', '.join(known_sequences)} together (--use names others)"
     return [f"no {', '.join(absent)}, but {together}"] if absent else []
-
-
-def _record(case: Mapping[str, Any], error: InputError) -> dict[str, str]:
-    about = {"case_id": case["case_id"], "file": error.file, "key": error.key}
-    return {**about, "error": error.problem, "remedy": error.remedy}

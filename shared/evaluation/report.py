@@ -97,6 +97,43 @@ def _write(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, atomically, ``case_id`` first; what a row lacks is empty."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["case_id", *(c for c in _columns(rows) if c != "case_id")], restval="")
+    writer.writeheader()
+    writer.writerows({key: _text(value) for key, value in row.items()} for row in rows)
+    _write(Path(path), text.getvalue())
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, atomically: NaN as null, infinity as a string, numpy types as Python's, others as their text."""
+    _write(Path(path), json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def write_page(path: str | Path, title: str, parts: Sequence[Html], run: Mapping[str, Any]) -> None:
+    """Write a self-contained HTML page, atomically: the title, the parts, and the facts about the run."""
+    body = [f"<h1>{escape(title)}</h1>", *parts, f"<h2>This run</h2>{table(['fact', 'value'], list(run.items()))}"]
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    page = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+    _write(Path(path), page)
+
+
+def failed_cases(failures: Sequence[Mapping[str, str]]) -> Html:
+    """The part of a page on cases without a result, of the ``failures`` of :func:`write_report`; empty if none."""
+    cells = [[failure.get(key) for key in ("case_id", "error", "remedy", "key", "file")] for failure in failures]
+    failed = table(["case", "problem", "remedy", "key", "file"], cells)
+    return Html(f'<div class="failed"><h2>Failed: these cases have no result</h2>{failed}</div>' if failures else "")
+
+
+def figure(picture: bytes, alt: str, caption: str, anchor: str) -> Html:
+    """A PNG file as a figure within the page; the caption is HTML, ``alt`` and ``anchor`` (its id) are plain text."""
+    return Html(
+        f'<figure id="{escape(anchor)}"><figcaption>{caption}</figcaption>'
+        f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(picture).decode()}"></figure>'
+    )
+
+
 def write_report(
     output_dir: str | Path,
     title: str,
@@ -123,39 +160,28 @@ def write_report(
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     records = [{"status": "done", **row} for row in rows] + [{"status": "failed", **failure} for failure in failures]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["case_id", *(c for c in _columns(records) if c != "case_id")], restval="")
-    writer.writeheader()
-    writer.writerows({key: _text(value) for key, value in row.items()} for row in records)
-    _write(folder / "report.csv", text.getvalue())
-    content = {"run": run, "cases": list(rows), "failures": list(failures)}
-    _write(folder / "report.json", json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False))
-    _write(folder / "report.html", _page(title, rows, pictures, failures, run, sections))
+    write_csv(folder / "report.csv", records)
+    write_json(folder / "report.json", {"run": run, "cases": list(rows), "failures": list(failures)})
+    write_page(folder / "report.html", title, _parts(rows, pictures, failures, sections), run)
     return folder / "report.html"
 
 
-def _page(
-    title: str,
+def _parts(
     rows: Sequence[Mapping[str, Any]],
     pictures: Mapping[str, bytes],
     failures: Sequence[Mapping[str, str]],
-    run: Mapping[str, Any],
     sections: Sequence[tuple[str, str]],
-) -> str:
+) -> list[Html]:
     found = sum(row.get("anomaly_ml", 0) > 0 for row in rows)
     warned = sum(bool(row.get("warnings")) for row in rows)
     cases = len(rows) + len(failures)
     parts = [
-        f"<h1>{escape(title)}</h1>",
         f"<p><b>{cases} case{'' if cases == 1 else 's'}: {found} with an anomaly above the threshold, "
         f"{len(rows) - found} without, {warned} with warnings, {len(failures)} failed.</b></p>",
         '<p class="note">Research use only; not a medical device. A voxel above the threshold is unusual to the model, '
         "which also happens at brain borders, in artefacts and in scans unlike those it was trained on.</p>",
+        failed_cases(failures),
     ]
-    if failures:
-        cells = [[failure.get(key) for key in ("case_id", "error", "remedy", "key", "file")] for failure in failures]
-        failed = table(["case", "problem", "remedy", "key", "file"], cells)
-        parts.append(f'<div class="failed"><h2>Failed: these cases have no result</h2>{failed}</div>')
     if rows:
         columns = ["case_id", *(column for column in _columns(rows) if column != "case_id")]
         cells = [[row.get(column) for column in columns] for row in rows]
@@ -173,17 +199,12 @@ def _page(
     for number, row in enumerate(rows):
         if row["case_id"] in pictures:
             parts.append(_figure(number, row, pictures[row["case_id"]]))
-    parts.append(f"<h2>This run</h2>{table(['fact', 'value'], list(run.items()))}")
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    return [Html(part) for part in parts]
 
 
-def _figure(number: int, row: Mapping[str, Any], picture: bytes) -> str:
+def _figure(number: int, row: Mapping[str, Any], picture: bytes) -> Html:
     name = _html(row["case_id"])
     facts = [("{} ml above the threshold", "anomaly_ml"), ("score {}", "score"), ("percentile {}", "score_percentile")]
     caption = [text.format(_text(row[key], 4)) for text, key in facts if _text(row.get(key))]
     caption += [f"warning: {_html(warning)}" for warning in row.get("warnings") or ()]
-    return (
-        f'<figure id="case{number}"><figcaption><b>{name}</b>: {"; ".join(caption)}</figcaption>'
-        f'<img alt="slices of {name}" src="data:image/png;base64,{base64.b64encode(picture).decode()}"></figure>'
-    )
+    return figure(picture, f"slices of {row['case_id']}", f"<b>{name}</b>: {'; '.join(caption)}", f"case{number}")

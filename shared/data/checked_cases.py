@@ -1,0 +1,72 @@
+"""Cases sorted by a check: the good ones go on, the bad ones are recorded, logged and end the run with exit code 2."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from .errors import InputError, NoUsableCaseError
+
+_SHOW_PROGRESS_FROM = 6  # cases
+
+logger = logging.getLogger(__name__)
+
+
+class CheckedCases:
+    """Check all cases, one after the other.
+
+    Args:
+        cases: each with a ``case_id``.
+        check: takes a case; returns what goes on of it and notes on what is unusual; raises `InputError`.
+
+    Attributes:
+        cases: what goes on of the good cases, each with ``warnings`` (list of str, the notes) added.
+        failures: ``{"case_id", "file", "key", "error", "remedy"}`` of each bad case (its first problem).
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        check: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], list[str]]],
+    ) -> None:
+        self.cases: list[dict[str, Any]] = []
+        self.failures: list[dict[str, str]] = []
+        for case in tqdm(cases, desc="checking input", unit="case", disable=len(cases) < _SHOW_PROGRESS_FROM):
+            try:
+                good, notes = check(case)
+            except InputError as error:
+                logger.error("case '%s' left out: %s", case["case_id"], error)
+                self.failures.append(_record(case, error))
+            else:
+                for note in notes:
+                    logger.warning("case '%s': %s", case["case_id"], note)
+                self.cases.append({**good, "warnings": notes})
+
+    def require_some(self) -> None:
+        """Stop where nothing is left to do.
+
+        Raises:
+            NoUsableCaseError: no case passed; it lists every failure.
+        """
+        if not self.cases:
+            raise NoUsableCaseError(self.failures)
+
+    def conclude(self) -> None:
+        """Last step of a run: log the failures again.
+
+        Raises:
+            SystemExit: with code 2, when any case failed.
+        """
+        if self.failures:
+            lines = [f"{f['case_id']}: {f['error']}. {f['remedy']}. ({f['key']}: {f['file']})" for f in self.failures]
+            done = f"{len(self.cases)} of {len(self.cases) + len(self.failures)} cases done, left out"
+            logger.error("%s:\n  %s", done, "\n  ".join(lines))
+            raise SystemExit(2)
+
+
+def _record(case: Mapping[str, Any], error: InputError) -> dict[str, str]:
+    about = {"case_id": case["case_id"], "file": error.file, "key": error.key}
+    return {**about, "error": error.problem, "remedy": error.remedy}

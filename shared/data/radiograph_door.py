@@ -1,0 +1,155 @@
+"""The door of radiographs: every file that a task needs is read and checked once; bad cases are named and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .checked_cases import CheckedCases
+from .datalists import read_section, resolve_listed, resolve_path
+from .errors import DataListError, InputError
+from .radiographs import Radiograph, read_mask, read_radiograph
+
+MASKS = ("tibia_mask", "lesion_mask")
+CLASSES = ("normal", "fracture")  # of class_label 0 and 1
+
+
+def gather_radiographs(datalist: str, section: str = "test") -> list[dict[str, Any]]:
+    """List the cases of one section of a datalist.
+
+    Returns:
+        Cases ``{"case_id"[, "image"][, "tibia_mask"][, "lesion_mask"][, "class_label"][, "group"]}``, paths absolute.
+
+    Raises:
+        DataListError: a wrong list, a repeated case, leakage.
+    """
+    list_file = Path(resolve_path(datalist, Path.cwd()))
+    cases = []
+    for listed in read_section(list_file, section):
+        paths = resolve_listed({key: listed.get(key) for key in ("image", *MASKS)}, listed["case_id"], list_file)
+        facts = {key: listed[key] for key in ("class_label", "group") if listed.get(key) is not None}
+        cases.append({"case_id": listed["case_id"], **paths, **facts})
+    return cases
+
+
+class RadiographDoor(CheckedCases):
+    """Check what a task needs of each case; the rest of the case is neither read nor handed on.
+
+    Args:
+        cases: as :func:`gather_radiographs` returns them; ``class_label`` is 0 (normal) or 1 (fracture).
+        needs: beside the image, of ``tibia_mask``, ``lesion_mask`` and ``class_label``. With the class, a normal case
+            may lack its lesion mask; a lesion mask that contradicts the class is refused.
+        both_classes: there must be good cases of both classes, :meth:`require_some` sees to it.
+
+    Raises:
+        ValueError: unknown ``needs``, or ``both_classes`` without ``class_label``.
+    """
+
+    def __init__(
+        self, cases: Sequence[Mapping[str, Any]], needs: Sequence[str] = (), both_classes: bool = False
+    ) -> None:
+        if unknown := set(needs) - {*MASKS, "class_label"}:
+            raise ValueError(f"needs may name {', '.join(MASKS)} and class_label, not {', '.join(sorted(unknown))}")
+        if both_classes and "class_label" not in needs:
+            raise ValueError("both_classes needs the class: add class_label to needs")
+        self.both_classes = both_classes
+        super().__init__(cases, lambda case: check_radiograph_case(case, needs))
+
+    def require_some(self) -> None:
+        """Stop where nothing is left to do.
+
+        Raises:
+            NoUsableCaseError: no case passed.
+            DataListError: the cases that passed are of one class, but both are needed.
+        """
+        super().require_some()
+        present = {case["class_label"] for case in self.cases} if self.both_classes else {0, 1}
+        if len(present) == 1:
+            (only,) = present
+            raise DataListError(
+                f"all {len(self.cases)} usable cases are of class {only} ({CLASSES[only]}); add cases of class_label "
+                f"{1 - only} ({CLASSES[1 - only]}) to the section, or mend those left out"
+            )
+
+
+def check_radiograph_case(case: Mapping[str, Any], needs: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Check one case.
+
+    Args:
+        case: as :func:`gather_radiographs` returns it.
+        needs: as for :class:`RadiographDoor`.
+
+    Returns:
+        ``case_id``, ``group``, ``image`` and what is needed of the case, and notes on what is unusual. A normal case
+        without a lesion mask stays without: it is empty.
+
+    Raises:
+        InputError: the first problem found.
+    """
+    good = {key: case[key] for key in ("case_id", "group") if key in case}
+    good["image"] = _path(case, "image")
+    image = read_radiograph(good["image"], "image")
+    notes = image.warnings + _not_square(image)
+    if "class_label" in needs:
+        good["class_label"] = _class_label(case)
+    masks = {}
+    for key in (key for key in MASKS if key in needs):
+        if key == "lesion_mask" and good.get("class_label") == 0 and key not in case:
+            continue
+        good[key] = _path(case, key)
+        masks[key] = _mask(good[key], key, image)
+        notes += masks[key].warnings
+    if "tibia_mask" in masks and not masks["tibia_mask"].data.any():
+        raise InputError(good["tibia_mask"], "tibia_mask", "is empty", "Outline the tibia")
+    if "lesion_mask" in masks and "class_label" in good:
+        _check_lesion(masks["lesion_mask"], good["class_label"])
+    if len(masks) == len(MASKS):
+        notes += _outside(masks["lesion_mask"].data, masks["tibia_mask"].data)
+    return good, notes
+
+
+def _path(case: Mapping[str, Any], key: str) -> str:
+    if key not in case:
+        remedy = "Add it to the datalist"
+        remedy += " (a normal may go without if its class_label is needed too)" if key == "lesion_mask" else ""
+        raise InputError(case["case_id"], key, f"has no '{key}'", remedy)
+    return case[key]
+
+
+def _class_label(case: Mapping[str, Any]) -> int:
+    class_label = case.get("class_label")
+    if class_label not in (0, 1):
+        problem = "has no class" if class_label is None else f"its class_label is {class_label!r}"
+        raise InputError(case["case_id"], "class_label", problem, "Say 0 (normal) or 1 (fracture) in the datalist")
+    return int(class_label)
+
+
+def _mask(file: str, key: str, image: Radiograph) -> Radiograph:
+    mask = read_mask(file, key)
+    if mask.data.shape != image.data.shape:
+        sizes = [f"{m.data.shape[0]} rows of {m.data.shape[1]} pixels" for m in (mask, image)]
+        problem = f"has {sizes[0]}, but the image {image.file} has {sizes[1]}"
+        raise InputError(file, key, problem, "Draw it on this image, or resample it by nearest neighbour")
+    return mask
+
+
+def _check_lesion(lesion: Radiograph, class_label: int) -> None:
+    if lesion.data.any() and class_label == 0:
+        problem = f"shows a lesion of {int(lesion.data.sum())} pixels, but the class_label is 0 (normal)"
+        raise InputError(lesion.file, lesion.key, problem, "Mend the class_label, or leave the mask out")
+    if not lesion.data.any() and class_label == 1:
+        problem = "is empty, but the class_label is 1 (fracture)"
+        raise InputError(lesion.file, lesion.key, problem, "Outline the lesion, or mend the class_label")
+
+
+def _not_square(image: Radiograph) -> list[str]:
+    down, right = image.spacing or (1.0, 1.0)
+    return [f"pixels of {down:g} x {right:g} mm are not square"] if abs(down / right - 1) > 0.01 else []
+
+
+def _outside(lesion: np.ndarray, tibia: np.ndarray) -> list[str]:
+    outside = float(np.mean(tibia[lesion > 0] == 0)) if lesion.any() else 0.0
+    return [f"{100 * outside:.0f} % of the lesion lies outside the tibia mask"] if outside > 0.5 else []

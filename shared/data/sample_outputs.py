@@ -1,0 +1,191 @@
+"""What a sampling run leaves behind: a dataset of the accepted samples, the rejected ones, and a report on both."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import IterationEvents
+from PIL import Image
+
+from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
+from ..evaluation.radiograph_grid import outlined, picture_grid
+from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
+from .atomic import replacing
+from .finished_cases import finished_cases
+from .radiograph_door import CLASSES, MASKS, RadiographDoor
+from .weights import sha256
+
+COLUMNS = tuple(
+    "case_id class_label class seed w1 w2 w3 guidance level steps sampler source_id class_probability accepted reason "
+    "nearest_case nearest_distance".split()
+)
+SHOWN = 16  # samples of each class, and rejected ones, that the page shows
+
+logger = logging.getLogger(__name__)
+
+
+class SampleReports:
+    """Handler for an evaluator: write each sample as PNG files, and the tables, datalist and page of the run.
+
+    ``samples/`` holds the accepted samples and ``rejected/`` the others, ``<case_id>_image.png`` (16 bits, 0 for -1 and
+    65535 for 1) and ``<case_id>_{tibia_mask,lesion_mask}.png`` (8 bits, 255 inside), X down the rows. ``samples.csv``
+    has a row for each (:data:`COLUMNS`, then what else is known), ``datalist.json`` the accepted ones in its section
+    ``training``, a sample that began at a source with ``patient_id`` the source, so that it cannot stand in another
+    section. These are renewed after each batch, ``report.json`` and ``report.html`` come last, also after an error.
+
+    Args:
+        output_dir: where all this goes.
+        title: of the page.
+        inferer: its ``history`` says of each sample of a batch ``class_probability`` and whatever else joins the row.
+        weights: files of the networks, by name.
+        settings: facts of all samples, by name, such as seed, w1, w2, w3, steps and sampler; they join each row.
+        door: of the sources; its failures are reported.
+        training: ``case_id`` and ``radiograph``, ``1 X Y`` as the samples, of the images that the network was trained
+            on: the nearest is named, with its distance by :mod:`~..evaluation.nearest_neighbours`.
+
+    Adds ``class_probability`` to what postprocessing reads, as :class:`~.generated_masks.GeneratedMasksd` needs it;
+    reads of each finished case ``pred`` as that leaves it, ``accepted``, ``reason``, ``class_label``, ``case_id`` and,
+    where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``, ``tibia_mask`` and ``lesion_mask`` of
+    the source.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        title: str,
+        inferer: Any,
+        weights: Mapping[str, str],
+        settings: Mapping[str, Any],
+        door: RadiographDoor | None = None,
+        training: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.folder, self.title, self.inferer, self.settings = Path(output_dir), title, inferer, dict(settings)
+        self.door, self.training = door, training
+        files = {name: {"file": file, "sha256": sha256(file)} for name, file in weights.items()}
+        self.run = {**run_information(), **files, **settings}
+        self.rows: list[dict[str, Any]] = []
+        self.listed: list[dict[str, Any]] = []
+        self.shown: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
+        self.started = time.time()
+
+    def attach(self, engine: Engine) -> None:
+        if self.door and not self.door.cases:  # nothing will run: the failures are all there is to report
+            self.write()
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._hand_over)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._finish_batch)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
+
+    def _start(self) -> None:
+        self.started = time.time()
+        self.known = [str(case["case_id"]) for case in self.training]
+        if self.known:
+            self.vectors = _vectors([case["radiograph"] for case in self.training])
+
+    def _hand_over(self, engine: Engine) -> None:
+        probabilities = [record["class_probability"] for record in self.inferer.history]
+        if None not in probabilities:
+            engine.state.output["class_probability"] = torch.tensor(probabilities)
+
+    def _finish_batch(self, engine: Engine) -> None:
+        cases = finished_cases(engine)
+        nearest = self._nearest([case["pred"][:1] for case in cases])
+        for case, record, near in zip(cases, self.inferer.history, nearest, strict=True):
+            case_id, label, accepted = str(case["case_id"]), int(case["class_label"]), bool(case["accepted"])
+            sample = np.asarray(case["pred"], dtype=np.float32)
+            known = {key: case[key] for key in ("seed", "source_id", "source_class", "reason") if key in case}
+            known |= {"case_id": case_id, "class_label": label, "class": CLASSES[label], "accepted": accepted}
+            row = {**known, **self.settings, **record, **near}
+            self.rows.append({column: row.get(column) for column in COLUMNS} | row)
+            names = _write_sample(self.folder, sample, case_id, accepted)
+            if accepted:
+                group = {"patient_id": str(case["source_id"])} if "source_id" in case else {}
+                self.listed.append({"case_id": case_id, **names, "class_label": label, **group})
+            shown = self.shown[CLASSES[label] if accepted else "rejected"]
+            if len(shown) < SHOWN:
+                shown.append((case_id, _tile(case, sample)))
+        self._write_tables()
+
+    def _nearest(self, samples: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
+        if not self.known:
+            return [{} for _ in samples]
+        found = nearest_neighbours(_vectors(samples), self.vectors)
+        return [{"nearest_case": self.known[i], "nearest_distance": float(d)} for d, i in zip(*found, strict=True)]
+
+    def _rescue(self, engine: Engine, error: BaseException) -> None:
+        self.write()  # what is finished is not lost
+        raise error
+
+    def _write_tables(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_csv(self.folder / "samples.csv", self.rows)
+        write_json(self.folder / "datalist.json", {"training": self.listed})
+
+    def write(self) -> None:
+        """Write tables and page and log where the page is."""
+        self.run["seconds"] = time.time() - self.started
+        self._write_tables()
+        failures = self.door.failures if self.door else []
+        write_json(self.folder / "report.json", {"run": self.run, "cases": self.rows, "failures": failures})
+        accepted = [name for name in CLASSES for row in self.rows if row["accepted"] and row["class"] == name]
+        counts = ", ".join(f"{accepted.count(name)} {name}" for name in CLASSES)
+        parts = [
+            Html(
+                f"<p><b>{len(self.rows)} samples: {len(accepted)} accepted ({counts}), "
+                f"{len(self.rows) - len(accepted)} rejected.</b></p>"
+                '<p class="note">Generated images, of no patient. Research use only; not a medical device.</p>'
+            ),
+            failed_cases(failures),
+            *(_grid(name, self.shown[name]) for name in (*CLASSES, "rejected") if self.shown[name]),
+        ]
+        if self.rows:
+            columns = dict.fromkeys(column for row in self.rows for column in row if row[column] is not None)
+            cells = [[row.get(column) for column in columns] for row in self.rows]
+            parts.append(Html(f"<h2>Samples</h2>{table([column.replace('_', ' ') for column in columns], cells)}"))
+        write_page(self.folder / "report.html", self.title, parts, self.run)
+        logger.info("report: %s", self.folder / "report.html")
+
+
+def _vectors(radiographs: Sequence[torch.Tensor]) -> np.ndarray:
+    return blurred_pixels(np.stack([np.asarray(radiograph, dtype=np.float32) for radiograph in radiographs]))
+
+
+def _write_sample(folder: Path, sample: np.ndarray, case_id: str, accepted: bool) -> dict[str, str]:
+    """Write the three files of a sample ``3 X Y``; returns their names relative to ``folder``, by key."""
+    image = np.round((sample[0] + 1) / 2 * 65535).astype(np.uint16)
+    pictures = {"image": image, **{key: 255 * (sample[i] > 0).astype(np.uint8) for i, key in enumerate(MASKS, 1)}}
+    place, other = ("samples", "rejected") if accepted else ("rejected", "samples")
+    for key, pixels in pictures.items():
+        name = f"{case_id}_{key}.png"
+        with replacing(folder / place / name) as temporary:
+            Image.fromarray(pixels).save(temporary, "PNG")
+        (folder / other / name).unlink(missing_ok=True)  # of an earlier run
+    return {key: f"{place}/{case_id}_{key}.png" for key in pictures}
+
+
+def _tile(case: Mapping[str, Any], sample: np.ndarray) -> np.ndarray:
+    tile = outlined(*sample)
+    if "source_id" in case:
+        source = (np.asarray(case[key][0], dtype=np.float32) for key in ("radiograph", *MASKS))
+        tile = np.hstack([outlined(*source), tile])
+    return tile
+
+
+def _grid(name: str, shown: Sequence[tuple[str, np.ndarray]]) -> Html:
+    ids = ", ".join(case_id for case_id, _ in shown)
+    caption = (
+        f"Row by row: {escape(ids)}. Each as it is, then with the outlines of tibia (blue) and lesion (red); "
+        "before it in the same way its source, where it has one."
+    )
+    picture = figure(picture_grid([tile for _, tile in shown]), f"{name} samples", caption, name)
+    return Html(f"<h2>{name.capitalize()}</h2>{picture}")
