@@ -127,6 +127,7 @@ def test_orientation_does_not_matter(listed, tumour, codes):
     assert ((reference > 1) != (other > 1)).mean() < 0.002
 
 
+@pytest.mark.slow
 def test_folder_unknown_sequence_own_threshold_and_foreign_calibration(itermask3d, tumour, single, tmp_path):
     """Cases of a folder are named after their relative path; what is unusual stands in the report."""
     source, out = tmp_path / "in" / "sub 1" / "ses2", tmp_path / "out"
@@ -150,6 +151,7 @@ def test_folder_unknown_sequence_own_threshold_and_foreign_calibration(itermask3
     assert np.array_equal(found.anomaly_mask.get_fdata() > 0, found.anomaly_map.get_fdata() > 1)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
 def test_real_scan_keeps_its_grid(itermask3d, tmp_path):

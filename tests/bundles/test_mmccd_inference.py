@@ -180,6 +180,7 @@ def test_steps_change_the_map_and_cost_what_they_must(single, mixed, settings):
     assert np.abs(one - other).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
 def test_real_scan_keeps_its_grid(mmccd, tmp_path):
