@@ -6,7 +6,6 @@ Command: python -m shared.data.phantom_brain OUTPUT_DIR --cases 8 --lesions none
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from .lesion_shapes import SHAPES
 from .mri_signal import HEALTHY, LESIONS, SEQUENCES, Tissue, signal
 from .phantom_anatomy import FIELD_OF_VIEW, Anatomy, grid_coordinates, make_anatomy
+from .phantom_dataset import write_datalist
 from .random_fields import gaussian_field
 
 ANATOMY, LESION, ACQUISITION = range(3)  # independent random streams: a lesion leaves the anatomy as it was
@@ -159,15 +159,7 @@ def write_dataset(
         lesion = lesions[number % len(lesions)]
         phantom = make_phantom(seed + number, lesion, sequences, spacing)
         written.append(write_phantom(phantom, folder, f"phantom{seed + number:04d}_{lesion or 'healthy'}"))
-    datalist: dict[str, list[dict[str, str]]] = {"training": [], "validation": [], "test": []}
-    if section is not None:
-        datalist[section] = written
-    else:
-        first_validation = cases - cases // 8
-        datalist["training"], datalist["validation"] = written[:first_validation], written[first_validation:]
-    path = folder / "datalist.json"
-    path.write_text(json.dumps(datalist, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_datalist(folder, written, section)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

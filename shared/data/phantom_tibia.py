@@ -6,7 +6,6 @@ Command: python -m shared.data.phantom_tibia OUTPUT_DIR --cases 8 --lesions none
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from .bone_projection import Pose, project
 from .infant_ankle import draw_ankle
 from .metaphyseal_lesions import KINDS, draw_fracture
+from .phantom_dataset import write_datalist
 from .radiography import bin_pixels, draw_technique, expose, shutter
 
 ANATOMY, POSE, TECHNIQUE, LESION, TEXTURE, NOISE = range(6)  # independent streams: a lesion leaves the rest as it was
@@ -149,15 +149,7 @@ def write_dataset(
         lesion = lesions[number % len(lesions)]
         radiograph = make_radiograph(seed + number, lesion, size)
         written.append(write_radiograph(radiograph, folder, f"tibia{seed + number:05d}_{lesion or 'normal'}"))
-    datalist: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
-    if section is not None:
-        datalist[section] = written
-    else:
-        first_validation = cases - cases // 8
-        datalist["training"], datalist["validation"] = written[:first_validation], written[first_validation:]
-    path = folder / "datalist.json"
-    path.write_text(json.dumps(datalist, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_datalist(folder, written, section)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

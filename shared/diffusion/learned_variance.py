@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .denoisers import VPDenoiser
-from .samplers import Callback, Denoise, Noise, _steps
+from .samplers import Callback, Denoise, Noise, noise_level_steps
 
 DenoiseWithVariance = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 Level = TypeVar("Level", float, Tensor)
@@ -95,7 +95,7 @@ def sample_learned_variance(
     """
     if noise is None:
         raise ValueError("sample_learned_variance draws noise at every step; pass noise=, a function of the step.")
-    for step, (sigma, sigma_next) in enumerate(_steps(sigmas)):
+    for step, (sigma, sigma_next) in enumerate(noise_level_steps(sigmas)):
         denoised, v = denoise(x, sigma)
         if callback is not None:
             callback(step, x, sigma, denoised)

@@ -23,7 +23,7 @@ Noise = Callable[[int], Tensor]
 Callback = Callable[[int, Tensor, float, Tensor], None]
 
 
-def _steps(sigmas: Tensor) -> list[tuple[float, float]]:
+def noise_level_steps(sigmas: Tensor) -> list[tuple[float, float]]:
     """Pairs of each noise level and the next, as Python floats, so that no step waits for a device."""
     steps = list(pairwise(sigmas.tolist()))
     if not steps or steps[-1][1] != 0 or any(sigma <= after for sigma, after in steps):
@@ -35,7 +35,7 @@ def sample_euler(
     denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None, callback: Callback | None = None
 ) -> Tensor:
     """Euler's method on the probability-flow ODE, which is DDIM with eta 0 (Song et al. 2021, eq. 13)."""
-    for step, (sigma, sigma_next) in enumerate(_steps(sigmas)):
+    for step, (sigma, sigma_next) in enumerate(noise_level_steps(sigmas)):
         denoised = denoise(x, sigma)
         if callback is not None:
             callback(step, x, sigma, denoised)
@@ -47,7 +47,7 @@ def sample_heun(
     denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise | None = None, callback: Callback | None = None
 ) -> Tensor:
     """Heun's method of second order, two evaluations a step (EDM, Karras et al. 2022, algorithm 1)."""
-    for step, (sigma, sigma_next) in enumerate(_steps(sigmas)):
+    for step, (sigma, sigma_next) in enumerate(noise_level_steps(sigmas)):
         denoised = denoise(x, sigma)
         if callback is not None:
             callback(step, x, sigma, denoised)
@@ -66,7 +66,7 @@ def sample_dpmpp_2m(
 ) -> Tensor:
     """DPM-Solver++(2M): second order in log sigma, one evaluation a step (Lu et al. 2022, algorithm 2)."""
     previous, previous_log_step = None, math.nan
-    for step, (sigma, sigma_next) in enumerate(_steps(sigmas)):
+    for step, (sigma, sigma_next) in enumerate(noise_level_steps(sigmas)):
         denoised = target = denoise(x, sigma)
         if callback is not None:
             callback(step, x, sigma, denoised)
@@ -89,7 +89,7 @@ def sample_ancestral(
     """
     if noise is None:
         raise ValueError("sample_ancestral draws noise at every step; pass noise=, a function of the step.")
-    for step, (sigma, sigma_next) in enumerate(_steps(sigmas)):
+    for step, (sigma, sigma_next) in enumerate(noise_level_steps(sigmas)):
         denoised = denoise(x, sigma)
         if callback is not None:
             callback(step, x, sigma, denoised)
@@ -144,7 +144,7 @@ def sample_predictor_corrector(
     """
     if noise is None:
         raise ValueError("sample_predictor_corrector draws noise at every step; pass noise=, a function of the draw.")
-    for step, (sigma, sigma_next) in enumerate(_steps(sigmas)):
+    for step, (sigma, sigma_next) in enumerate(noise_level_steps(sigmas)):
         x = langevin_step(denoise, x, sigma, noise(2 * step), snr)
         denoised = denoise(x, sigma)
         if callback is not None:
