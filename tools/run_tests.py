@@ -1,12 +1,14 @@
 """Run the tests in the collection's own environment: ``python tools/run_tests.py [--all] [pytest arguments]``.
 
-The fast set by default; ``--all`` adds the slow tests and those on the real data in ``../shared/data``.
+The fast set by default; ``--all`` adds the slow tests and those on the real data in ``../shared/data``. A process per
+core, each with one thread, takes the test files in turn; ``-n 0`` runs all in one process, as a debugger needs it.
 Paths among pytest's arguments start at the root of the collection.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools.environment import ROOT, EnvironmentFailure, environment_python  # noqa: E402
 
 FAST = ("-m", "not slow and not real_data")
+PARALLEL = ("-n", str(os.cpu_count() or 1), "--dist", "loadfile")  # a file's fixtures are set up once
 
 
 def pytest_command(python: Path, arguments: Sequence[str]) -> list[str]:
@@ -26,7 +29,7 @@ def pytest_command(python: Path, arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--all", action="store_true", help="all tests")
     options, passed_on = parser.parse_known_args(arguments)
-    return [str(python), "-m", "pytest", *(() if options.all else FAST), *passed_on]
+    return [str(python), "-m", "pytest", *PARALLEL, *(() if options.all else FAST), *passed_on]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EnvironmentFailure as failure:
         print(f"run_tests: {failure}", file=sys.stderr)
         return 1
-    return subprocess.run(pytest_command(python, given), cwd=ROOT).returncode
+    one_thread = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.run(pytest_command(python, given), cwd=ROOT, env=one_thread).returncode
 
 
 if __name__ == "__main__":
