@@ -1,4 +1,7 @@
-"""The door of radiographs: every file that a task needs is read and checked once; bad cases are named and left out."""
+"""The door of radiographs: every file that a task needs is read and checked once; bad cases are named and left out.
+
+Of other anatomy ``tibia_mask`` is the mask of the organ, and class 1 that which ``class_names`` says.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,38 @@ from .errors import DataListError, InputError
 from .radiographs import Radiograph, read_mask, read_radiograph
 
 MASKS = ("tibia_mask", "lesion_mask")
-CLASSES = ("normal", "fracture")  # of class_label 0 and 1
+CLASSES = ("normal", "fracture")  # of class_label 0 and 1, where no other class_names are given
 
 
-def gather_radiographs(datalist: str, section: str = "test") -> list[dict[str, Any]]:
-    """List the cases of one section of a datalist.
+def gather_radiographs(
+    datalist: str | None = None, section: str = "test", given: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """List the cases of one section of a datalist, or the one case whose files are given.
+
+    Args:
+        datalist: a Decathlon-style JSON list; its relative paths start at the list file.
+        section: section of the datalist.
+        given: ``image`` and whatever else is known of ``tibia_mask``, ``lesion_mask`` and ``class_label`` of one case,
+            which is named after the image; empty ones are ignored.
 
     Returns:
-        Cases ``{"case_id"[, "image"][, "tibia_mask"][, "lesion_mask"][, "class_label"][, "group"]}``, paths absolute.
+        Cases ``{"case_id", "image"[, "tibia_mask"][, "lesion_mask"][, "class_label"][, "group"]}``, paths absolute.
 
     Raises:
-        DataListError: a wrong list, a repeated case, leakage.
+        DataListError: not exactly one of a datalist and an image given, a wrong list, a repeated case, leakage.
     """
-    list_file = Path(resolve_path(datalist, Path.cwd()))
+    given = {key: value for key, value in (given or {}).items() if value not in (None, "")}
+    if bool(datalist) == bool(given) or (given and "image" not in given):
+        raise DataListError(
+            "pass either --datalist LIST.json, or --image FILE with what else is known of that case: --tibia_mask FILE, "
+            f"--lesion_mask FILE, --class_label 0 or 1; given: {', '.join(given) or 'none of these'}"
+            f"{' and a datalist' if datalist else ''}"
+        )
+    if given:
+        files = {key: resolve_path(str(given[key]), Path.cwd()) for key in ("image", *MASKS) if key in given}
+        case_id = Path(files["image"]).name.split(".")[0]
+        return [{"case_id": case_id, **files, **{key: given[key] for key in given.keys() & {"class_label"}}}]
+    list_file = Path(resolve_path(str(datalist), Path.cwd()))
     cases = []
     for listed in read_section(list_file, section):
         paths = resolve_listed({key: listed.get(key) for key in ("image", *MASKS)}, listed["case_id"], list_file)
@@ -40,23 +62,28 @@ class RadiographDoor(CheckedCases):
 
     Args:
         cases: as :func:`gather_radiographs` returns them; ``class_label`` is 0 (normal) or 1 (fracture).
-        needs: beside the image, of ``tibia_mask``, ``lesion_mask`` and ``class_label``. With the class, a normal case
-            may lack its lesion mask; a lesion mask that contradicts the class is refused.
+        needs: beside the image, of ``tibia_mask``, ``lesion_mask`` and ``class_label``. With the class, a case of class
+            0 may lack its lesion mask; a lesion mask that contradicts the class is refused.
         both_classes: there must be good cases of both classes, :meth:`require_some` sees to it.
+        class_names: of class 0 and 1, for messages.
 
     Raises:
         ValueError: unknown ``needs``, or ``both_classes`` without ``class_label``.
     """
 
     def __init__(
-        self, cases: Sequence[Mapping[str, Any]], needs: Sequence[str] = (), both_classes: bool = False
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        needs: Sequence[str] = (),
+        both_classes: bool = False,
+        class_names: Sequence[str] = CLASSES,
     ) -> None:
         if unknown := set(needs) - {*MASKS, "class_label"}:
             raise ValueError(f"needs may name {', '.join(MASKS)} and class_label, not {', '.join(sorted(unknown))}")
         if both_classes and "class_label" not in needs:
             raise ValueError("both_classes needs the class: add class_label to needs")
-        self.both_classes = both_classes
-        super().__init__(cases, lambda case: check_radiograph_case(case, needs))
+        self.both_classes, self.class_names = both_classes, class_names
+        super().__init__(cases, lambda case: check_radiograph_case(case, needs, class_names))
 
     def require_some(self) -> None:
         """Stop where nothing is left to do.
@@ -69,22 +96,26 @@ class RadiographDoor(CheckedCases):
         present = {case["class_label"] for case in self.cases} if self.both_classes else {0, 1}
         if len(present) == 1:
             (only,) = present
+            names = self.class_names
             raise DataListError(
-                f"all {len(self.cases)} usable cases are of class {only} ({CLASSES[only]}); add cases of class_label "
-                f"{1 - only} ({CLASSES[1 - only]}) to the section, or mend those left out"
+                f"all {len(self.cases)} usable cases are of class {only} ({names[only]}); add cases of class_label "
+                f"{1 - only} ({names[1 - only]}) to the section, or mend those left out"
             )
 
 
-def check_radiograph_case(case: Mapping[str, Any], needs: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def check_radiograph_case(
+    case: Mapping[str, Any], needs: Sequence[str], class_names: Sequence[str] = CLASSES
+) -> tuple[dict[str, Any], list[str]]:
     """Check one case.
 
     Args:
         case: as :func:`gather_radiographs` returns it.
         needs: as for :class:`RadiographDoor`.
+        class_names: as for :class:`RadiographDoor`.
 
     Returns:
-        ``case_id``, ``group``, ``image`` and what is needed of the case, and notes on what is unusual. A normal case
-        without a lesion mask stays without: it is empty.
+        ``case_id``, ``group``, ``image`` and what is needed of the case, and notes on what is unusual. A case of class
+        0 without a lesion mask stays without: it is empty.
 
     Raises:
         InputError: the first problem found.
@@ -94,7 +125,7 @@ def check_radiograph_case(case: Mapping[str, Any], needs: Sequence[str]) -> tupl
     image = read_radiograph(good["image"], "image")
     notes = image.warnings + _not_square(image)
     if "class_label" in needs:
-        good["class_label"] = _class_label(case)
+        good["class_label"] = _class_label(case, class_names)
     masks = {}
     for key in (key for key in MASKS if key in needs):
         if key == "lesion_mask" and good.get("class_label") == 0 and key not in case:
@@ -103,9 +134,9 @@ def check_radiograph_case(case: Mapping[str, Any], needs: Sequence[str]) -> tupl
         masks[key] = _mask(good[key], key, image)
         notes += masks[key].warnings
     if "tibia_mask" in masks and not masks["tibia_mask"].data.any():
-        raise InputError(good["tibia_mask"], "tibia_mask", "is empty", "Outline the tibia")
+        raise InputError(good["tibia_mask"], "tibia_mask", "is empty", "Outline what it is to show")
     if "lesion_mask" in masks and "class_label" in good:
-        _check_lesion(masks["lesion_mask"], good["class_label"])
+        _check_lesion(masks["lesion_mask"], good["class_label"], class_names)
     if len(masks) == len(MASKS):
         notes += _outside(masks["lesion_mask"].data, masks["tibia_mask"].data)
     return good, notes
@@ -114,16 +145,17 @@ def check_radiograph_case(case: Mapping[str, Any], needs: Sequence[str]) -> tupl
 def _path(case: Mapping[str, Any], key: str) -> str:
     if key not in case:
         remedy = "Add it to the datalist"
-        remedy += " (a normal may go without if its class_label is needed too)" if key == "lesion_mask" else ""
+        remedy += " (class 0 may go without where class_label is needed too)" if key == "lesion_mask" else ""
         raise InputError(case["case_id"], key, f"has no '{key}'", remedy)
     return case[key]
 
 
-def _class_label(case: Mapping[str, Any]) -> int:
+def _class_label(case: Mapping[str, Any], class_names: Sequence[str]) -> int:
     class_label = case.get("class_label")
     if class_label not in (0, 1):
         problem = "has no class" if class_label is None else f"its class_label is {class_label!r}"
-        raise InputError(case["case_id"], "class_label", problem, "Say 0 (normal) or 1 (fracture) in the datalist")
+        remedy = f"Say 0 ({class_names[0]}) or 1 ({class_names[1]}) in the datalist"
+        raise InputError(case["case_id"], "class_label", problem, remedy)
     return int(class_label)
 
 
@@ -136,13 +168,14 @@ def _mask(file: str, key: str, image: Radiograph) -> Radiograph:
     return mask
 
 
-def _check_lesion(lesion: Radiograph, class_label: int) -> None:
+def _check_lesion(lesion: Radiograph, class_label: int, class_names: Sequence[str]) -> None:
     if lesion.data.any() and class_label == 0:
-        problem = f"shows a lesion of {int(lesion.data.sum())} pixels, but the class_label is 0 (normal)"
+        problem = f"shows a lesion of {int(lesion.data.sum())} pixels, but the class_label is 0 ({class_names[0]})"
         raise InputError(lesion.file, lesion.key, problem, "Mend the class_label, or leave the mask out")
     if not lesion.data.any() and class_label == 1:
-        problem = "is empty, but the class_label is 1 (fracture)"
-        raise InputError(lesion.file, lesion.key, problem, "Outline the lesion, or mend the class_label")
+        problem = f"is empty, but the class_label is 1 ({class_names[1]})"
+        remedy = "Outline the lesion, mend the class_label, or take lesion_mask out of needs"
+        raise InputError(lesion.file, lesion.key, problem, remedy)
 
 
 def _not_square(image: Radiograph) -> list[str]:
@@ -152,4 +185,4 @@ def _not_square(image: Radiograph) -> list[str]:
 
 def _outside(lesion: np.ndarray, tibia: np.ndarray) -> list[str]:
     outside = float(np.mean(tibia[lesion > 0] == 0)) if lesion.any() else 0.0
-    return [f"{100 * outside:.0f} % of the lesion lies outside the tibia mask"] if outside > 0.5 else []
+    return [f"{100 * outside:.0f} % of lesion_mask lies outside tibia_mask"] if outside > 0.5 else []

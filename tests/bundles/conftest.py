@@ -124,6 +124,11 @@ def tsgm() -> Bundle:
     return Bundle(Path("bundles") / "brain_mri_anomaly_tsgm")
 
 
+@pytest.fixture(scope="session")
+def macdm() -> Bundle:
+    return Bundle(Path("bundles") / "tibia_radiograph_synthesis_macdm")
+
+
 def tumours_and_healthy(folder: Path, sequences: Sequence[str], spacing: float) -> dict[str, list[dict[str, str]]]:
     """Write phantoms, one with a tumour and one without in each section, and list them: training and validation."""
     sections: dict[str, list[dict[str, str]]] = {"training": [], "validation": []}

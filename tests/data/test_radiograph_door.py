@@ -101,7 +101,7 @@ def test_without_a_class_every_case_needs_its_lesion_mask_which_may_be_empty(tmp
     [
         ({"tibia_mask": 255 * TIBIA}, ["tibia_mask: levels 0 and 255 taken as 0 and 1"]),
         ({"image": GREY}, ["image: colour image with equal channels, one of them taken"]),
-        ({"lesion_mask": np.roll(LESION, 4, 0)}, ["67 % of the lesion lies outside the tibia mask"]),
+        ({"lesion_mask": np.roll(LESION, 4, 0)}, ["67 % of lesion_mask lies outside tibia_mask"]),
         ({"lesion_mask": np.roll(LESION, 3, 0)}, []),
     ],
 )
@@ -138,6 +138,29 @@ def test_both_classes_where_both_are_needed(tmp_path, label):
     name, other = ("normal", "fracture")[:: 1 - 2 * label]
     with pytest.raises(DataListError, match=rf"1 usable .* class {label} \({name}\); .* {1 - label} \({other}\)"):
         RadiographDoor([one, bad], ("class_label",), both_classes=True).require_some()
+
+
+def test_other_anatomy_has_other_names(tmp_path):
+    names = ("clear", "nodule")
+    contradictions = [({"lesion_mask": 0 * LESION}, r"class_label is 1 \(nodule\)"), ({}, r"label is 0 \(clear\)")]
+    for label, (change, problem) in zip((1, 0), contradictions):
+        with pytest.raises(InputError, match=problem):
+            check_radiograph_case(case_of(tmp_path, label, **change), ALL, names)
+    with pytest.raises(InputError, match=r"Say 0 \(clear\) or 1 \(nodule\)"):
+        check_radiograph_case(case_of(tmp_path, 2), ALL, names)
+    healthy = case_of(tmp_path, 0, lesion_mask=None)
+    door = RadiographDoor([healthy, case_of(tmp_path, 2)], ALL, both_classes=True, class_names=names)
+    assert "or 1 (nodule)" in door.failures[0]["remedy"]
+    with pytest.raises(DataListError, match=r"class 0 \(clear\); .* 1 \(nodule\)"):
+        door.require_some()
+
+
+def test_without_any_lesion_masks_class_1_passes_and_is_read_with_an_empty_one(tmp_path):
+    needs = ("tibia_mask", "class_label")
+    good, _ = check_radiograph_case(case_of(tmp_path, 1), needs)
+    assert "lesion_mask" not in good and good["class_label"] == 1
+    read = ReadRadiographd("image", ("tibia_mask", "lesion_mask"))(good)
+    assert read["lesion_mask"].shape == (1, *PICTURE.shape) and not read["lesion_mask"].any()
 
 
 def test_wrong_arguments():
@@ -190,3 +213,22 @@ def test_chest_radiographs_with_grey_edged_lung_masks_pass_the_door_and_the_tran
         assert lungs.mean() == pytest.approx(drawn.mean(), rel=0.03)
         around = ndimage.binary_dilation(lungs, iterations=4) & ~lungs
         assert image[lungs].mean() < image[around].mean() - 0.3, "air is dark, and the mask lies on it"
+
+
+def test_one_case_is_given_by_its_files(tmp_path, monkeypatch):
+    png(tmp_path / "ankle.left.png")
+    monkeypatch.chdir(tmp_path)
+    (case,) = gather_radiographs(given={"image": "ankle.left.png", "tibia_mask": "t.png", "class_label": 0})
+    paths = {"image": str(tmp_path / "ankle.left.png"), "tibia_mask": str(tmp_path / "t.png")}
+    assert case == {"case_id": "ankle", **paths, "class_label": 0}
+
+
+@pytest.mark.parametrize("given", [{}, {"tibia_mask": "t.png"}, {"image": ""}])
+def test_a_case_without_image_and_list_is_told_what_to_pass(given):
+    with pytest.raises(DataListError, match="--datalist LIST.json, or --image FILE"):
+        gather_radiographs(given=given)
+
+
+def test_a_list_and_an_image_at_once_are_refused():
+    with pytest.raises(DataListError, match="given: image and a datalist"):
+        gather_radiographs("list.json", given={"image": "a.png"})
