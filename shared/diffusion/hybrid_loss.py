@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .learned_variance import variance_bounds
 
@@ -24,13 +23,20 @@ class HybridLoss(nn.Module):
         alphas_cumprod: ``(T,)``, strictly descending in (0, 1), at least two.
         limits: lowest and highest value of each of the C channels of the clean state.
         vlb_weight: lambda.
+        velocity: the squared error is that of the velocity (:mod:`~.velocity`), 1 / abar times that of epsilon, so that
+            the noisiest states, where the image takes shape, are learnt as fast as the others.
     """
 
     def __init__(
-        self, alphas_cumprod: Tensor, limits: Sequence[tuple[float, float]], vlb_weight: float = 0.001
+        self,
+        alphas_cumprod: Tensor,
+        limits: Sequence[tuple[float, float]],
+        vlb_weight: float = 0.001,
+        velocity: bool = False,
     ) -> None:
         super().__init__()
         self.alphas_cumprod, self.limits, self.vlb_weight = alphas_cumprod, limits, vlb_weight
+        self.velocity = velocity
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """A network's output ``B 2C *S`` (epsilon, then 2 v - 1) and :func:`hybrid_target` to a scalar.
@@ -48,7 +54,10 @@ class HybridLoss(nn.Module):
         noise, x0, timestep = target.split([channels, channels, 1], dim=1)
         t = timestep.flatten(1)[:, 0].long()
         bound = variational_bound(epsilon.detach(), (v + 1) / 2, noise, x0, t, self.alphas_cumprod, self.limits)
-        return functional.mse_loss(epsilon, noise) + self.vlb_weight * len(self.alphas_cumprod) * bound.mean()
+        simple = (epsilon - noise) ** 2
+        if self.velocity:
+            simple = simple / self.alphas_cumprod.to(simple)[t].reshape(-1, *(1,) * (simple.dim() - 1))
+        return simple.mean() + self.vlb_weight * len(self.alphas_cumprod) * bound.mean()
 
 
 def hybrid_target(noise: Tensor, x0: Tensor, t: Tensor) -> Tensor:

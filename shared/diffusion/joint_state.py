@@ -48,6 +48,11 @@ class JointState:
         """Lowest and highest clean value of each channel of the state."""
         return [(-scale, scale) for scale in self._data_weights()[: self.channels]]
 
+    @property
+    def input_weights(self) -> list[float]:
+        """Factor of each channel of the state in the network's input."""
+        return [1.0 if self.weight_mode == "data" else weight for weight in self.weights[: self.channels]]
+
     def pack(self, radiograph: Tensor, tibia: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
         """Radiograph in [-1, 1] and masks of 0 and 1, each ``B 1 *S``, to state ``B channels *S`` and condition.
 

@@ -15,8 +15,10 @@ from run_outputs import assert_same_end, differences, halved, load, scalars
 
 from shared.data.phantom_tibia import write_dataset
 from shared.data.weights import load_weights
+from shared.diffusion.noise_levels import linear_alphas_cumprod
 from shared.diffusion.noisy_classifier import NoisyClassifier
 from shared.diffusion.unet import DiffusionUNet
+from shared.diffusion.velocity import VelocityNetwork
 
 EPOCHS, BATCHES = 4, 2  # batches an epoch, of 4 of the 8 cases
 SIZE = 32
@@ -65,9 +67,13 @@ def trained(request, macdm: Bundle, given, tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(kind=kind, out=out, log=done.stdout)
 
 
+def unet(channels: int) -> DiffusionUNet:
+    return DiffusionUNet(3, 2 * channels, **NET, blocks=1, dropout=0.1, patch=2)
+
+
 def network_of(kind: str) -> torch.nn.Module:
     if kind == "denoiser":
-        return DiffusionUNet(3, 6, **NET, blocks=1, dropout=0.1, patch=2)
+        return VelocityNetwork(unet(3), linear_alphas_cumprod(), [1.0] * 3)
     return NoisyClassifier(3, **NET, blocks=1, dropout=0.3, patch=2, batch_norm=True)
 
 
@@ -100,12 +106,16 @@ def test_killed_and_resumed_training_ends_at_the_same_weights(macdm, given, trai
     assert_same_end(trained.out, tmp_path)
 
 
-@pytest.mark.parametrize("masks_given, mode", [(True, "data"), (False, "input")])
-def test_the_other_forms_of_the_joint_state_are_trained_too(macdm, given, tmp_path, masks_given, mode):
+@pytest.mark.parametrize(
+    "form, channels", [({"masks_given": True}, 1), ({"weight_mode": "input"}, 3), ({"velocity": False}, 3)]
+)
+def test_other_forms_of_state_and_loss_are_trained_too(macdm, given, tmp_path, form, channels):
     options = training(given, "denoiser", tmp_path, max_epochs=1, val_interval=1)
-    done = macdm.run("train.json", {**options, "masks_given": masks_given, "weight_mode": mode})
+    done = macdm.run("train.json", {**options, **form})
     assert done.returncode == 0, done.stderr
-    network = DiffusionUNet(3, 2 if masks_given else 6, **NET, blocks=1, dropout=0.1, patch=2)
+    network = unet(channels)
+    if form.get("velocity", True):
+        network = VelocityNetwork(network, linear_alphas_cumprod(), [1.0] * channels)
     load_weights(network, tmp_path / "model.pt")
 
 

@@ -97,3 +97,12 @@ def test_weights_that_cannot_be_divided_by_are_refused(weights):
 def test_an_unknown_meaning_of_the_weights_is_refused():
     with pytest.raises(ValueError, match="'data' or 'input'"):
         JointState((1.0, 1.0, 1.0), "loss")
+
+
+@pytest.mark.parametrize("mode", ["data", "input"])
+@pytest.mark.parametrize("masks_given", [False, True])
+def test_the_input_begins_with_the_state_times_its_weights(mode, masks_given):
+    joint = JointState((1.0, 0.25, 0.1), mode, masks_given)
+    state, condition = joint.pack(*sample())
+    weights = torch.tensor(joint.input_weights).reshape(-1, *(1,) * (state.dim() - 2))
+    torch.testing.assert_close(joint.network_input(state, condition)[:, : joint.channels], state * weights)
