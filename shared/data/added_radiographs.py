@@ -1,0 +1,43 @@
+"""Training cases of a reference and of what was generated from it, of which none may stand in its other sections."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .datalists import check_splits, resolve_path
+from .errors import DataListError
+from .radiograph_door import gather_radiographs
+
+
+def gather_with_generated(datalist: str, generated: str = "") -> list[dict[str, Any]]:
+    """List the training cases of a reference, and after them those of a list of generated cases.
+
+    Args:
+        datalist: of the reference.
+        generated: as :class:`~.sample_outputs.SampleReports` writes it, its section ``training``; empty: none.
+
+    Returns:
+        Cases as :func:`~.radiograph_door.gather_radiographs` returns them.
+
+    Raises:
+        DataListError: a wrong list, no generated case, a case in both lists, or a generated case whose source
+            (``patient_id``) stands in another section of the reference.
+    """
+    reference = gather_radiographs(datalist, "training")
+    if not generated:
+        return reference
+    added = gather_radiographs(generated, "training")
+    if not added:
+        raise DataListError(f"{generated}: its section 'training' is empty; no sample was accepted, draw more")
+    listed, made = (_listed(path) for path in (datalist, generated))
+    try:
+        check_splits({**listed, "training": listed["training"] + made["training"]})
+    except DataListError as error:
+        raise DataListError(f"{generated} does not go with {datalist}: {error}") from error
+    return reference + added
+
+
+def _listed(path: str) -> dict[str, Any]:
+    return json.loads(Path(resolve_path(path, Path.cwd())).read_text(encoding="utf-8-sig"))
