@@ -9,6 +9,9 @@ KIND says how SOURCE is laid out:
 - ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
   labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
 - ``ixi``, ``ixi_raw``, ``lgg2d``, ``ms_mni``: the folders of ``../shared/data``, with the split they bring.
+- ``chest_xray``, ``lgg2d_slices``: for MaC-DM, the chest radiographs of ``../shared/data`` (``tibia_mask`` is that of
+  the lungs; no lesion masks) and axial FLAIR slices of its ``lgg2d`` (``tibia_mask`` is that of the brain), written as
+  PNG to the folder ``<OUTPUT>_slices`` beside OUTPUT (28 MB). Class 1 is abnormal, or has a lesion.
 - ``implanted``: ``../shared/data`` itself. Its IXI validation and test subjects with the SOOP lesions of
   ``implanted_lesions.csv`` at three contrasts, written beside OUTPUT (about 25 MB), and the same subjects healthy.
 - ``merge``: the datalists (``*.json``) below SOURCE become one. A case of a single sequence is listed as ``image``, so
@@ -37,15 +40,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shared.data import datalists  # noqa: E402
 from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
-from shared.data.errors import DataListError  # noqa: E402
+from shared.data.errors import DataListError, InputError  # noqa: E402
 from shared.data.folder_cases import split_sequence, subjects_of_folder  # noqa: E402
 from shared.data.implants import implanted_sections  # noqa: E402
+from shared.data.radiograph_sources import chest_xray_cases, lgg2d_slice_sections  # noqa: E402
 
 Case = dict[str, Any]
 _SECTION_OF = {"train": "training", "val": "validation", "test": "test"}
 _VISIT = re.compile(r"_(ses|session|visit|run|tp|timepoint)[-_]?\w*$", re.IGNORECASE)
 _IMPLANTED_LESIONS = Path(__file__).with_name("implanted_lesions.csv")
-_PATHS = ("image", "t1", "t1ce", "t2", "flair", "pd", "brain_mask", "label")
+_PATHS = ("image", "t1", "t1ce", "t2", "flair", "pd", "brain_mask", "label", "tibia_mask", "lesion_mask")
 
 
 def folder_cases(source: Path, options: argparse.Namespace) -> list[Case]:
@@ -138,12 +142,12 @@ def ms_mni_sections(source: Path, options: argparse.Namespace) -> dict[str, list
     return {"training": [], "validation": [], "test": cases}
 
 
-def implants(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
-    """IXI validation and test subjects with implanted lesions, written beside the output, and healthy."""
-    return implanted_sections(source, _rows(_IMPLANTED_LESIONS), options.output.parent)
+def lgg2d_slices(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
+    """Axial FLAIR slices of the lower-grade gliomas, written beside the output, with their own split of patients."""
+    folder = options.output.with_name(options.output.stem + "_slices")
+    return lgg2d_slice_sections(source, _rows(source / "patients.csv"), folder)
 
 
-# KIND -> cases to be dealt out, or sections where the source brings its split. A new KIND is one line here.
 def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
     """Sections of all datalists below a folder, in the order of their paths."""
     sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
@@ -163,6 +167,7 @@ def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list
     return sections
 
 
+# KIND -> cases to be dealt out, or sections where the source brings its split. A new KIND is one line here.
 KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, list[Case]]]] = {
     "folder": folder_cases,
     "brats2020": brats_cases,
@@ -172,7 +177,9 @@ KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, lis
     "ixi_raw": ixi_sections,
     "lgg2d": lgg2d_sections,
     "ms_mni": ms_mni_sections,
-    "implanted": implants,
+    "chest_xray": lambda source, _: chest_xray_cases(source, _rows(source / "split.csv")),
+    "lgg2d_slices": lgg2d_slices,
+    "implanted": lambda source, options: implanted_sections(source, _rows(_IMPLANTED_LESIONS), options.output.parent),
     "merge": merged_sections,
 }
 
@@ -230,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sections = split_by_patient(found, options.fractions, options.seed) if dealt else found
         split = {"seed": options.seed, "fractions": list(options.fractions)} if dealt else {"split": "the source's own"}
         write_datalist(sections, options.output, {"kind": options.kind, **split})
-    except DataListError as error:
+    except (DataListError, InputError) as error:
         print(f"make_datalist: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: " + ", ".join(f"{len(sections[s])} {s}" for s in SECTIONS) + " cases")

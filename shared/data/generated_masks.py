@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,15 @@ from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransf
 from monai.utils import convert_to_tensor
 from scipy import ndimage
 
-from .radiograph_door import CLASSES
-
 _ALL_AROUND = np.ones((3, 3))  # lesions are thin: their pixels hang together at corners too
 
 
 class GeneratedMasksd(MapTransform):
     """Mend the masks of generated samples and say which samples are fit for use.
 
-    The tibia is the largest component of its channel, holes filled. The lesion is what its channel shows within
-    ``margin`` of the tibia, without small components; a normal sample has none. MaC-DM (arXiv 2311.13688) does not say
-    how its masks are refined.
+    The tibia, of other anatomy the organ, is the largest component of its channel, holes filled. The lesion is what its
+    channel shows within ``margin`` of the tibia, without small components; a sample of class 0 has none. MaC-DM (arXiv
+    2311.13688) does not say how its masks are refined.
 
     Args:
         keys: samples ``3 X Y``: radiograph in [-1, 1], tibia and lesion inside where above 0. Replaced by float32: the
@@ -30,10 +28,13 @@ class GeneratedMasksd(MapTransform):
         min_probability: of the wanted class; 0 judges none, as without a classifier.
         min_tibia_share: of the image.
         min_lesion_pixels: of a component.
-        max_normal_lesion: pixels of the lesion of a normal sample, before it is emptied.
+        max_normal_lesion: pixels of the lesion of a sample that is to have none, before it is emptied.
         margin: pixels.
+        lesion_expected: class 1 shows a lesion; False where the network has not seen any lesion mask.
+        tibia_parts: number of components kept, 2 for a pair of lungs.
+        mask_names: of tibia and lesion, for the reasons.
 
-    Reads ``class_label`` and ``class_probability``, p(class_label | sample) by the classifier, which
+    Reads ``class_label``, ``class_name`` and ``class_probability``, p(class_label | sample) by the classifier, which
     :class:`~.sample_outputs.SampleReports` takes from the inferer. Adds ``accepted`` (bool) and ``reason`` (str, empty
     if accepted; several are joined by semicolons).
     """
@@ -46,46 +47,52 @@ class GeneratedMasksd(MapTransform):
         min_lesion_pixels: int = 8,
         max_normal_lesion: int = 16,
         margin: int = 3,
+        lesion_expected: bool = True,
+        tibia_parts: int = 1,
+        mask_names: Sequence[str] = ("tibia", "lesion"),
     ) -> None:
         super().__init__(keys)
         self.min_probability, self.min_tibia_share = min_probability, min_tibia_share
         self.min_lesion_pixels, self.max_normal_lesion, self.margin = min_lesion_pixels, max_normal_lesion, margin
+        self.lesion_expected, self.tibia_parts, self.mask_names = lesion_expected, tibia_parts, mask_names
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        class_label = int(d["class_label"])
+        has_lesion = self.lesion_expected and int(d["class_label"]) == 1
         probability = float(d["class_probability"]) if self.min_probability else 1.0
         for key in self.key_iterator(d):
             sample = convert_to_tensor(d[key]).detach().float().cpu()
-            tibia = whole_tibia(sample[1] > 0)
+            tibia = whole_tibia(sample[1] > 0, self.tibia_parts)
             lesion = lesion_of(sample[2] > 0, tibia, self.min_lesion_pixels, self.margin)
-            reasons = _faults(sample[0]) + self._contradictions(class_label, probability, tibia, lesion)
+            found = self._contradictions(str(d["class_name"]), has_lesion, probability, tibia, lesion)
+            reasons = _faults(sample[0]) + found
             radiograph = sample[0].nan_to_num(-1.0).clamp(-1, 1)
-            d[key] = torch.stack([radiograph, tibia.float(), lesion.float() * class_label])
+            d[key] = torch.stack([radiograph, tibia.float(), lesion.float() * has_lesion])
             d["accepted"], d["reason"] = not reasons, "; ".join(reasons)
         return d
 
     def _contradictions(
-        self, class_label: int, probability: float, tibia: torch.Tensor, lesion: torch.Tensor
+        self, class_name: str, has_lesion: bool, probability: float, tibia: torch.Tensor, lesion: torch.Tensor
     ) -> list[str]:
-        name, share, pixels = CLASSES[class_label], float(tibia.float().mean()), int(lesion.sum())
+        (organ, wound), share, pixels = self.mask_names, float(tibia.float().mean()), int(lesion.sum())
         found = []
         if not probability >= self.min_probability:  # NaN is rejected too
-            found.append(f"the classifier gives it {probability:.2f} for {name}")
+            found.append(f"the classifier gives it {probability:.2f} for {class_name}")
         if share < self.min_tibia_share:
-            found.append(f"the tibia takes {100 * share:.1f} % of the image" if share else "no tibia")
-        if class_label == 1 and not pixels:
-            found.append("no lesion in a fracture")
-        if class_label == 0 and pixels > self.max_normal_lesion:
-            found.append(f"a lesion of {pixels} pixels in a normal")
+            found.append(f"only {100 * share:.1f} % of the image is {organ}" if share else f"no {organ}")
+        if has_lesion and not pixels:
+            found.append(f"no {wound}, but the class is {class_name}")
+        if not has_lesion and pixels > self.max_normal_lesion:
+            found.append(f"{pixels} pixels of {wound}, but the class is {class_name}")
         return found
 
 
-def whole_tibia(mask: torch.Tensor) -> torch.Tensor:
-    """The largest 4-connected component of a mask, its holes filled; ``X Y`` bool to ``X Y`` bool."""
+def whole_tibia(mask: torch.Tensor, parts: int = 1) -> torch.Tensor:
+    """The ``parts`` largest 4-connected components of a mask, their holes filled; ``X Y`` bool to ``X Y`` bool."""
     if not mask.any():
         return mask
-    return FillHoles(applied_labels=1)(KeepLargestConnectedComponent(connectivity=1)(mask[None].float()))[0] > 0
+    largest = KeepLargestConnectedComponent(connectivity=1, num_components=parts)
+    return FillHoles(applied_labels=1)(largest(mask[None].float()))[0] > 0
 
 
 def lesion_of(mask: torch.Tensor, tibia: torch.Tensor, min_pixels: int, margin: int) -> torch.Tensor:

@@ -40,7 +40,7 @@ def gather_radiographs(
     given = {key: value for key, value in (given or {}).items() if value not in (None, "")}
     if bool(datalist) == bool(given) or (given and "image" not in given):
         raise DataListError(
-            "pass either --datalist LIST.json, or --image FILE with what else is known of that case: --tibia_mask FILE, "
+            "pass either --datalist LIST.json, or --image FILE with what else is known of it: --tibia_mask FILE, "
             f"--lesion_mask FILE, --class_label 0 or 1; given: {', '.join(given) or 'none of these'}"
             f"{' and a datalist' if datalist else ''}"
         )

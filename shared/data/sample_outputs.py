@@ -21,7 +21,7 @@ from ..evaluation.radiograph_grid import outlined, picture_grid
 from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
 from .atomic import replacing
 from .finished_cases import finished_cases
-from .radiograph_door import CLASSES, MASKS, RadiographDoor
+from .radiograph_door import MASKS, RadiographDoor
 from .weights import sha256
 
 COLUMNS = tuple(
@@ -46,16 +46,17 @@ class SampleReports:
         output_dir: where all this goes.
         title: of the page.
         inferer: its ``history`` says of each sample of a batch ``class_probability`` and whatever else joins the row.
-        weights: files of the networks, by name.
+        weights: files of the networks, by name; empty where there is none.
         settings: facts of all samples, by name, such as seed, w1, w2, w3, steps and sampler; they join each row.
         door: of the sources; its failures are reported.
         training: ``case_id`` and ``radiograph``, ``1 X Y`` as the samples, of the images that the network was trained
             on: the nearest is named, with its distance by :mod:`~..evaluation.nearest_neighbours`.
+        mask_names: of tibia and lesion, for the captions.
 
     Adds ``class_probability`` to what postprocessing reads, as :class:`~.generated_masks.GeneratedMasksd` needs it;
-    reads of each finished case ``pred`` as that leaves it, ``accepted``, ``reason``, ``class_label``, ``case_id`` and,
-    where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``, ``tibia_mask`` and ``lesion_mask`` of
-    the source.
+    reads of each finished case ``pred`` as that leaves it, ``accepted``, ``reason``, ``class_label``, ``class_name``,
+    ``case_id`` and, where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``, ``tibia_mask`` and
+    ``lesion_mask`` of the source.
     """
 
     def __init__(
@@ -67,10 +68,11 @@ class SampleReports:
         settings: Mapping[str, Any],
         door: RadiographDoor | None = None,
         training: Sequence[Mapping[str, Any]] = (),
+        mask_names: Sequence[str] = ("tibia", "lesion"),
     ) -> None:
         self.folder, self.title, self.inferer, self.settings = Path(output_dir), title, inferer, dict(settings)
-        self.door, self.training = door, training
-        files = {name: {"file": file, "sha256": sha256(file)} for name, file in weights.items()}
+        self.door, self.training, self.mask_names = door, training, mask_names
+        files = {name: {"file": file, "sha256": sha256(file)} for name, file in weights.items() if file}
         self.run = {**run_information(), **files, **settings}
         self.rows: list[dict[str, Any]] = []
         self.listed: list[dict[str, Any]] = []
@@ -102,16 +104,17 @@ class SampleReports:
         nearest = self._nearest([case["pred"][:1] for case in cases])
         for case, record, near in zip(cases, self.inferer.history, nearest, strict=True):
             case_id, label, accepted = str(case["case_id"]), int(case["class_label"]), bool(case["accepted"])
+            class_name = str(case["class_name"])
             sample = np.asarray(case["pred"], dtype=np.float32)
             known = {key: case[key] for key in ("seed", "source_id", "source_class", "reason") if key in case}
-            known |= {"case_id": case_id, "class_label": label, "class": CLASSES[label], "accepted": accepted}
+            known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
             row = {**known, **self.settings, **record, **near}
             self.rows.append({column: row.get(column) for column in COLUMNS} | row)
             names = _write_sample(self.folder, sample, case_id, accepted)
             if accepted:
                 group = {"patient_id": str(case["source_id"])} if "source_id" in case else {}
                 self.listed.append({"case_id": case_id, **names, "class_label": label, **group})
-            shown = self.shown[CLASSES[label] if accepted else "rejected"]
+            shown = self.shown[class_name if accepted else "rejected"]
             if len(shown) < SHOWN:
                 shown.append((case_id, _tile(case, sample)))
         self._write_tables()
@@ -137,8 +140,9 @@ class SampleReports:
         self._write_tables()
         failures = self.door.failures if self.door else []
         write_json(self.folder / "report.json", {"run": self.run, "cases": self.rows, "failures": failures})
-        accepted = [name for name in CLASSES for row in self.rows if row["accepted"] and row["class"] == name]
-        counts = ", ".join(f"{accepted.count(name)} {name}" for name in CLASSES)
+        accepted = [row["class"] for row in self.rows if row["accepted"]]
+        classes = [name for _, name in sorted({(row["class_label"], row["class"]) for row in self.rows})]
+        counts = ", ".join(f"{accepted.count(name)} {name}" for name in classes) or "none"
         parts = [
             Html(
                 f"<p><b>{len(self.rows)} samples: {len(accepted)} accepted ({counts}), "
@@ -146,7 +150,7 @@ class SampleReports:
                 '<p class="note">Generated images, of no patient. Research use only; not a medical device.</p>'
             ),
             failed_cases(failures),
-            *(_grid(name, self.shown[name]) for name in (*CLASSES, "rejected") if self.shown[name]),
+            *(_grid(name, self.shown[name], self.mask_names) for name in (*classes, "rejected") if self.shown[name]),
         ]
         if self.rows:
             columns = dict.fromkeys(column for row in self.rows for column in row if row[column] is not None)
@@ -181,11 +185,11 @@ def _tile(case: Mapping[str, Any], sample: np.ndarray) -> np.ndarray:
     return tile
 
 
-def _grid(name: str, shown: Sequence[tuple[str, np.ndarray]]) -> Html:
+def _grid(name: str, shown: Sequence[tuple[str, np.ndarray]], mask_names: Sequence[str]) -> Html:
     ids = ", ".join(case_id for case_id, _ in shown)
     caption = (
-        f"Row by row: {escape(ids)}. Each as it is, then with the outlines of tibia (blue) and lesion (red); "
-        "before it in the same way its source, where it has one."
+        f"Row by row: {escape(ids)}. Each as it is, then with the outlines of {escape(mask_names[0])} (blue) and "
+        f"{escape(mask_names[1])} (red); before it in the same way its source, where it has one."
     )
     picture = figure(picture_grid([tile for _, tile in shown]), f"{name} samples", caption, name)
     return Html(f"<h2>{name.capitalize()}</h2>{picture}")

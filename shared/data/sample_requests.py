@@ -3,6 +3,7 @@ them reaches an inferer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,52 +15,66 @@ from ..diffusion.joint_state import JointState
 from .radiograph_door import CLASSES, MASKS
 
 
-def sample_requests(samples: int, classes: Sequence[int] = (0, 1), seed: int = 0) -> list[dict[str, Any]]:
+def sample_requests(
+    samples: int, classes: Sequence[int] = (0, 1), seed: int = 0, class_names: Sequence[str] = CLASSES
+) -> list[dict[str, Any]]:
     """Requests of samples drawn from noise, the classes in turn.
 
     Args:
         samples: of each class, at least 1.
-        classes: of 0 (normal) and 1 (fracture).
+        classes: of 0 and 1.
         seed: of the run, recorded with each request.
+        class_names: of class 0 and 1; files are named after them.
 
     Returns:
-        ``{"case_id", "class_label", "seed"}``, the case id such as ``fracture_0001``.
+        ``{"case_id", "class_label", "class_name", "seed"}``, the case id such as ``fracture_0001``.
 
     Raises:
-        ValueError: fewer than one sample, no class, an unknown or a repeated one.
+        ValueError: fewer than one sample; no class, an unknown or a repeated one; not two names, of letters, digits,
+            ``_`` and ``-``.
     """
-    _check(samples, classes)
+    _check(samples, classes, class_names)
     return [
-        {"case_id": f"{CLASSES[wanted]}_{number:04d}", "class_label": wanted, "seed": seed}
+        {
+            "case_id": f"{class_names[wanted]}_{number:04d}",
+            "class_label": wanted,
+            "class_name": class_names[wanted],
+            "seed": seed,
+        }
         for number in range(1, samples + 1)
         for wanted in classes
     ]
 
 
 def source_requests(
-    cases: Sequence[Mapping[str, Any]], samples: int, classes: Sequence[int] = (0, 1)
+    cases: Sequence[Mapping[str, Any]],
+    samples: int,
+    classes: Sequence[int] = (0, 1),
+    class_names: Sequence[str] = CLASSES,
 ) -> list[dict[str, Any]]:
     """Requests of samples that start at given radiographs: of the same class a variation, of the other a translation.
 
     Args:
-        cases: good ones of a :class:`~.radiograph_door.RadiographDoor` that needs both masks and ``class_label``; if
-            what is sampled is to train a network, of its training section only.
+        cases: good ones of a :class:`~.radiograph_door.RadiographDoor` that needs the masks that the network knows and
+            ``class_label``; if what is sampled is to train a network, of its training section only.
         samples: of each case and class, at least 1.
-        classes: of 0 (normal) and 1 (fracture).
+        classes: of 0 and 1.
+        class_names: of class 0 and 1; files are named after them.
 
     Returns:
-        ``{"case_id", "class_label", "source_id", "source_class"}`` with ``image`` and the masks of the source; the case
-        id is such as ``<source_id>_as_fracture_01``.
+        ``{"case_id", "class_label", "class_name", "source_id", "source_class"}`` with ``image`` and the masks of the
+        source; the case id is such as ``<source_id>_as_fracture_01``.
 
     Raises:
-        ValueError: fewer than one sample, no class, an unknown or a repeated one.
+        ValueError: as :func:`sample_requests`.
     """
-    _check(samples, classes)
+    _check(samples, classes, class_names)
     return [
         {
             **{key: case[key] for key in ("image", *MASKS) if key in case},
-            "case_id": f"{case['case_id']}_as_{CLASSES[wanted]}_{number:02d}",
+            "case_id": f"{case['case_id']}_as_{class_names[wanted]}_{number:02d}",
             "class_label": wanted,
+            "class_name": class_names[wanted],
             "source_id": case["case_id"],
             "source_class": case["class_label"],
         }
@@ -69,11 +84,14 @@ def source_requests(
     ]
 
 
-def _check(samples: int, classes: Sequence[int]) -> None:
+def _check(samples: int, classes: Sequence[int], class_names: Sequence[str]) -> None:
+    if len(class_names) != 2 or len(set(class_names)) != 2 or not all(re.fullmatch(r"[\w-]+", n) for n in class_names):
+        raise ValueError(f"class_names are {list(class_names)}; give two, of letters, digits, _ and -")
     if samples < 1:
         raise ValueError(f"samples is {samples}; ask for at least 1 of each class")
     if not classes or len(set(classes)) != len(classes) or not set(classes) <= {0, 1}:
-        raise ValueError(f"classes are {list(classes)}; give 0 (normal), 1 (fracture) or both, each once")
+        zero, one = class_names
+        raise ValueError(f"classes are {list(classes)}; give 0 ({zero}), 1 ({one}) or both, each once")
 
 
 class RequestPrepareBatch(PrepareBatch):

@@ -16,7 +16,7 @@ _ACROSS = 1160  # pixels
 
 
 def outlined(radiograph: np.ndarray, tibia: np.ndarray, lesion: np.ndarray) -> np.ndarray:
-    """Draw a radiograph, and to its right the same with the outlines of tibia and lesion.
+    """Draw a radiograph, and to its right the same with the outlines of tibia (or another organ) and lesion.
 
     Args:
         radiograph: ``X Y`` in [-1, 1], X down the rows.

@@ -29,7 +29,9 @@ def judged(
     """A sample whose mask channels are 0.2 inside and -0.1 outside."""
     radiograph = more.pop("radiograph", torch.linspace(-1.2, 1.1, SIZE * SIZE).reshape(SIZE, SIZE))
     sample = torch.stack([radiograph, *(torch.where(mask, 0.2, -0.1) for mask in (tibia, lesion))])
-    case = {"case_id": "x", "pred": sample, "class_label": torch.tensor(class_label), "class_probability": 0.95}
+    name = more.pop("class_name", ("normal", "fracture")[class_label])
+    case = {"case_id": "x", "pred": sample, "class_label": torch.tensor(class_label), "class_name": name}
+    case["class_probability"] = 0.95
     return GeneratedMasksd("pred", **LIMITS, **more.pop("settings", {}))({**case, **more})
 
 
@@ -68,13 +70,13 @@ def test_the_lesion_is_what_lies_in_the_tibia_or_close_by_without_specks():
         ({"class_probability": 0.89}, "the classifier gives it 0.89 for fracture"),
         ({"class_probability": float("nan")}, "the classifier gives it nan for fracture"),
         ({"class_probability": 0.2, "class_label": 0, "lesion": NONE}, "the classifier gives it 0.20 for normal"),
-        ({"lesion": NONE}, "no lesion in a fracture"),
-        ({"lesion": box(5, 6, 30, 33)}, "no lesion in a fracture"),
-        ({"lesion": box(50, 60, 5, 15)}, "no lesion in a fracture"),
-        ({"class_label": 0}, "a lesion of 12 pixels in a normal"),
-        ({"tibia": box(30, 40, 20, 32)}, "the tibia takes 2.9 % of the image"),
+        ({"lesion": NONE}, "no lesion, but the class is fracture"),
+        ({"lesion": box(5, 6, 30, 33)}, "no lesion, but the class is fracture"),
+        ({"lesion": box(50, 60, 5, 15)}, "no lesion, but the class is fracture"),
+        ({"class_label": 0}, "12 pixels of lesion, but the class is normal"),
+        ({"tibia": box(30, 40, 20, 32)}, "only 2.9 % of the image is tibia"),
         ({"class_label": 0, "tibia": NONE}, "no tibia"),
-        ({"tibia": NONE}, "no tibia; no lesion in a fracture"),
+        ({"tibia": NONE}, "no tibia; no lesion, but the class is fracture"),
         ({"radiograph": torch.full((SIZE, SIZE), 0.3)}, "the radiograph is constant"),
     ],
 )
@@ -90,6 +92,32 @@ def test_the_lesion_of_a_normal_is_emptied(lesion):
     assert not judged(0)["pred"][2].any(), "of a rejected one too"
 
 
+def test_without_lesion_masks_to_learn_from_neither_class_shows_a_lesion():
+    unseen = {"lesion_expected": False}
+    for label in (0, 1):
+        made = judged(label, lesion=NONE, settings=unseen)
+        assert made["accepted"] is True
+        made = judged(label, class_name="abnormal", settings=unseen)
+        assert made["reason"] == "12 pixels of lesion, but the class is abnormal" and not made["pred"][2].any()
+    assert judged(1, lesion=box(35, 38, 22, 24), settings=unseen)["accepted"], "6 pixels are not counted"
+
+
+def test_lungs_are_two_parts_and_bear_their_own_name():
+    lungs, speck = box(5, 40, 5, 20) | box(8, 15, 40, 55), box(50, 52, 50, 52)
+    made = judged(0, tibia=lungs & ~box(20, 25, 10, 15) | speck, lesion=NONE, settings={"tibia_parts": 2})
+    assert torch.equal(made["pred"][1] > 0, lungs)
+    for mask, parts, kept in ((lungs, 1, box(5, 40, 5, 20)), (lungs | speck, 3, lungs | speck), (TIBIA, 2, TIBIA)):
+        assert torch.equal(whole_tibia(mask, parts), kept)
+    settings = {"mask_names": ("lungs", "nodule")}
+    assert judged(tibia=NONE, lesion=NONE, class_name="abnormal", settings=settings)["reason"] == (
+        "no lungs; no nodule, but the class is abnormal"
+    )
+    assert judged(0, tibia=box(30, 40, 20, 32), lesion=NONE, settings=settings)["reason"] == (
+        "only 2.9 % of the image is lungs"
+    )
+    assert judged(0, settings=settings)["reason"] == "12 pixels of nodule, but the class is normal"
+
+
 def test_the_limits_belong_to_what_is_accepted():
     assert judged(class_probability=0.9)["accepted"]
     assert judged(tibia=box(27, 40, 20, 30), settings={"min_tibia_share": 130 / SIZE**2})["accepted"]
@@ -97,7 +125,7 @@ def test_the_limits_belong_to_what_is_accepted():
 
 
 def test_without_a_classifier_none_is_judged():
-    case = {"pred": judged()["pred"] - 0.5, "class_label": 1}
+    case = {"pred": judged()["pred"] - 0.5, "class_label": 1, "class_name": "fracture"}
     made = GeneratedMasksd("pred", min_probability=0)(case)
     assert made["accepted"] is True
     with pytest.raises(KeyError, match="class_probability"):

@@ -143,6 +143,20 @@ def test_the_page_and_the_facts_of_the_run(tmp_path):
     assert len(content["cases"]) == 4 and content["failures"] == [FAILURE] and content["run"]["seconds"] > 0
 
 
+def test_other_anatomy_has_other_names(tmp_path):
+    names = ("lesion-free", "glioma")
+    reports = run(tmp_path / "out", sample_requests(1, class_names=names), mask_names=("brain <", "tumour"))
+    rows = table_of(tmp_path / "out")
+    assert [(row["case_id"], row["class"], row["class_label"]) for row in rows] == [
+        ("lesion-free_0001", "lesion-free", "0"), ("glioma_0001", "glioma", "1")
+    ]  # fmt: skip
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "2 accepted (1 lesion-free, 1 glioma)" in page and len(reports.shown["glioma"]) == 1
+    assert page.index("<h2>Lesion-free</h2>") < page.index("<h2>Glioma</h2>")
+    assert page.count("outlines of brain &lt; (blue) and tumour (red)") == 2
+    assert not any(word in page for word in ("tibia (", "fracture"))
+
+
 def sources() -> list[dict[str, Any]]:
     cases = [{"case_id": name, "image": "", "class_label": 0} for name in ("a", "b")]
     arrays = [{"radiograph": drawn(i), "tibia_mask": TIBIA, "lesion_mask": LESION & False} for i in range(2)]

@@ -25,7 +25,7 @@ def test_from_noise_the_classes_alternate():
     assert [(r["case_id"], r["class_label"]) for r in requests] == [
         ("normal_0001", 0), ("fracture_0001", 1), ("normal_0002", 0), ("fracture_0002", 1)
     ]  # fmt: skip
-    assert all(r["seed"] == 7 for r in requests)
+    assert all(r["seed"] == 7 and r["case_id"].startswith(r["class_name"]) for r in requests)
     assert [r["case_id"] for r in sample_requests(1, classes=[1])] == ["fracture_0001"]
 
 
@@ -35,6 +35,7 @@ def test_from_each_source_to_each_class():
     assert requests[1] == {
         "case_id": "a_as_fracture_01",
         "class_label": 1,
+        "class_name": "fracture",
         "source_id": "a",
         "source_class": 0,
         "image": "a.png",
@@ -54,6 +55,25 @@ def test_wrong_requests(samples, classes, message):
         sample_requests(samples, classes)
     with pytest.raises(ValueError, match=message):
         source_requests(SOURCES, samples, classes)
+
+
+def test_classes_of_other_data_have_other_names():
+    names = ("lesion-free", "glioma")
+    assert [(r["case_id"], r["class_name"]) for r in sample_requests(1, class_names=names)] == [
+        ("lesion-free_0001", "lesion-free"), ("glioma_0001", "glioma")
+    ]  # fmt: skip
+    first = source_requests(SOURCES, 1, [1], names)[0]
+    assert (first["case_id"], first["class_name"]) == ("a_as_glioma_01", "glioma")
+    with pytest.raises(ValueError, match=r"0 \(lesion-free\), 1 \(glioma\)"):
+        sample_requests(1, [2], class_names=names)
+
+
+@pytest.mark.parametrize("names", [("normal",), ("a", "a"), ("normal", "a/b"), ("", "a"), ("a", "b", "c")])
+def test_names_that_files_cannot_have(names):
+    with pytest.raises(ValueError, match="class_names are"):
+        sample_requests(1, class_names=names)
+    with pytest.raises(ValueError, match="class_names are"):
+        source_requests(SOURCES, 1, class_names=names)
 
 
 def test_a_batch_from_noise():

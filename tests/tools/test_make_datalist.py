@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from shared.data.datalists import SECTIONS, check_splits, gather_cases
+from shared.data.radiograph_door import RadiographDoor, gather_radiographs
+from shared.data.radiographs import read_mask
+from tests.tools.source_layouts import PATIENTS, USABLE, write_chests, write_gliomas
 from tools.make_datalist import main
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -25,7 +28,7 @@ def read(output: Path) -> dict[str, list[dict[str, str]]]:
     check_splits(listed)
     cases = {section: listed[section] for section in SECTIONS}
     for case in (case for section in cases.values() for case in section):
-        for key in case.keys() - {"case_id", "patient_id"}:
+        for key in case.keys() - {"case_id", "patient_id", "class_label"}:
             assert (output.parent / case[key]).is_file(), case[key]
     return cases
 
@@ -103,6 +106,8 @@ def test_msd_files_are_split_into_sequences(tmp_path):
         ("brats2020", "0 folders BraTS20_"),
         ("msd", "dataset.json"),
         ("lgg2d", "patients.csv"),
+        ("chest_xray", "split.csv"),
+        ("lgg2d_slices", "patients.csv"),
     ],
 )
 def test_wrong_source_is_named(tmp_path, capsys, kind, message):
@@ -111,6 +116,66 @@ def test_wrong_source_is_named(tmp_path, capsys, kind, message):
     assert main([kind, str(tmp_path / "none"), str(tmp_path / "l.json")]) == 1
     assert "is not a folder" in capsys.readouterr().err
     assert not (tmp_path / "l.json").exists()
+
+
+def labels(cases: list[dict]) -> list[int]:
+    return [case["class_label"] for case in cases]
+
+
+def test_chests_have_lungs_and_a_class_and_their_own_split(tmp_path):
+    output = tmp_path / "l.json"
+    assert main(["chest_xray", str(write_chests(tmp_path / "in")), str(output)]) == 0
+    sections = read(output)
+    assert [labels(sections[section]) for section in SECTIONS] == [[0, 0, 1, 1]] * 3
+    assert sections["validation"][2] == {
+        "case_id": "MCUCXR_0006_1",
+        "image": "in/cxr/MCUCXR_0006_1.png",
+        "tibia_mask": "in/masks/MCUCXR_0006_1.png",
+        "class_label": 1,
+    }
+    needs = ("tibia_mask", "class_label")
+    door = RadiographDoor(gather_radiographs(str(output), "training"), needs, both_classes=True)
+    door.require_some()
+    assert len(door.cases) == 4
+
+
+def test_chests_without_a_split_are_dealt_by_the_seed(tmp_path):
+    source, output = write_chests(tmp_path / "in", split=False), tmp_path / "l.json"
+    assert main(["chest_xray", str(source), str(output), "--fractions", "0.5", "0.25", "0.25"]) == 0
+    dealt = read(output)
+    assert [len(dealt[section]) for section in SECTIONS] == [6, 3, 3]
+    assert len({case["case_id"] for cases in dealt.values() for case in cases}) == 12
+    assert main(["chest_xray", str(source), str(output), "--seed", "1"]) == 0 and read(output) != dealt
+
+
+@pytest.mark.parametrize(("old", "new"), [("abnormal", "odd"), ("val,", "valid,")])
+def test_chest_of_an_unknown_class_or_section_is_named(tmp_path, capsys, old, new):
+    table = write_chests(tmp_path / "in") / "split.csv"
+    table.write_text(table.read_text().replace(old, new))
+    assert main(["chest_xray", str(tmp_path / "in"), str(tmp_path / "l.json")]) == 1
+    assert new.strip(",") in capsys.readouterr().err
+
+
+def test_glioma_slices_lie_beside_the_list_and_keep_the_split_of_their_patients(tmp_path):
+    output = tmp_path / "out" / "l.json"
+    assert main(["lgg2d_slices", str(write_gliomas(tmp_path / "in")), str(output)]) == 0
+    sections = read(output)
+    for section, patient in zip(SECTIONS, PATIENTS):
+        assert labels(sections[section]) == list(USABLE.values())
+        assert {case["patient_id"] for case in sections[section]} == {patient}
+    first = sections["training"][0]
+    assert first["case_id"] == "a_z002" and first["lesion_mask"] == "l_slices/a_z002_lesion_mask.png"
+    assert len(list((tmp_path / "out" / "l_slices").iterdir())) == 3 * 3 * len(USABLE)
+    needs = ("tibia_mask", "lesion_mask", "class_label")
+    door = RadiographDoor(gather_radiographs(str(output), "training"), needs, both_classes=True)
+    assert len(door.cases) == len(USABLE) and not door.failures
+
+
+def test_a_damaged_volume_of_slices_is_named(tmp_path, capsys):
+    write_gliomas(tmp_path / "in")
+    (tmp_path / "in" / "b" / "brain.nii.gz").write_bytes(b"")
+    assert main(["lgg2d_slices", str(tmp_path / "in"), str(tmp_path / "l.json")]) == 1
+    assert "brain.nii.gz" in capsys.readouterr().err and not (tmp_path / "l.json").exists()
 
 
 @pytest.mark.real_data
@@ -122,6 +187,7 @@ def test_wrong_source_is_named(tmp_path, capsys, kind, message):
         ("ixi_raw", "ixi_t1_raw", (0, 0, 2), {"t1"}),
         ("lgg2d", "lgg2d", (30, 7, 10), {"t1", "t1ce", "flair", "brain_mask", "label"}),
         ("ms_mni", "ms_mni", (0, 0, 1), {"t1", "t1ce", "t2", "flair", "label"}),
+        ("chest_xray", "chest_xray_montgomery", (90, 10, 10), {"image", "tibia_mask", "class_label"}),
     ],
 )
 def test_shared_data_keep_their_split(tmp_path, kind, folder, counts, keys):
@@ -154,3 +220,19 @@ def test_merge_refuses_leakage(tmp_path, capsys):
         (tmp_path / f"{name}.json").write_text(json.dumps({section: [{"case_id": "x", "t1": "x.nii.gz"}]}))
     assert main(["merge", str(tmp_path), str(tmp_path / "out" / "all.json")]) == 1
     assert "leakage" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+def test_real_glioma_slices_stand_upright_and_pass_the_door(tmp_path):
+    output = tmp_path / "l.json"
+    assert main(["lgg2d_slices", str(DATA / "lgg2d"), str(output)]) == 0
+    sections = read(output)
+    counts = [(labels(sections[section]).count(0), labels(sections[section]).count(1)) for section in SECTIONS]
+    assert counts == [(223, 309), (46, 64), (71, 126)]
+    needs = ("tibia_mask", "lesion_mask", "class_label")
+    door = RadiographDoor(gather_radiographs(str(output), "validation"), needs, both_classes=True)
+    assert len(door.cases) == 110 and not door.failures
+    brains = [read_mask(case["tibia_mask"], "tibia_mask").data for case in door.cases]
+    mirrored = [np.mean([(brain * np.flip(brain, axis)).sum() / brain.sum() for brain in brains]) for axis in (0, 1)]
+    assert mirrored[1] > 0.9 > mirrored[0], "left and right lie along the columns"
