@@ -122,7 +122,7 @@ def test_the_disk_or_a_permission_refusing_the_folder_is_explained(root, monkeyp
         environment_python(root)
 
 
-@pytest.mark.parametrize("name", ["environment", "run_tests", "quickstart"])
+@pytest.mark.parametrize("name", ["environment", "run_tests", "quickstart", "quickstart_steps"])
 def test_what_a_bare_python_runs_needs_the_standard_library_only(name):
     tree = ast.parse((environment.ROOT / "tools" / f"{name}.py").read_text(encoding="utf-8"))
     names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]

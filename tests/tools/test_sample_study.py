@@ -47,7 +47,7 @@ def test_an_interval_stands_behind_its_estimate():
 
 @pytest.fixture
 def commands(monkeypatch) -> list[tuple[list[str], dict[str, Any]]]:
-    """What would be run; a run leaves what the real one does, a sample of each class, and of 5 steps one class alone."""
+    """What would be run; it leaves what a real run does: a sample of each class, of which 5 steps make but one good."""
     ran = []
 
     def run(configs, options, log: Path) -> None:
