@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Bundle
+from PIL import Image
 from run_outputs import assert_same_end, differences, halved, load, scalars
 
 from shared.data.phantom_tibia import write_dataset
@@ -38,7 +39,7 @@ CONFIGS = {"denoiser": "train.json", "classifier": "train.json train_classifier.
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> SimpleNamespace:
-    """Eight radiographs to train on and four to validate; ``faulty`` has one whose lesion contradicts its class."""
+    """Eight radiographs to train on and four to validate; in ``faulty`` there are three more, none of any use."""
     folder = tmp_path_factory.mktemp("radiographs")
     lists = {}
     for section, cases, seed in (("training", 8, 0), ("validation", 4, 100)):
@@ -47,8 +48,14 @@ def given(tmp_path_factory) -> SimpleNamespace:
         files = ("image", "tibia_mask", "lesion_mask")
         lists[section] = [{**case, **{key: f"{section}/{case[key]}" for key in files}} for case in listed]
     (folder / "list.json").write_text(json.dumps(lists))
-    fracture = next(case for case in lists["training"] if case["class_label"] == 1)
-    lists["training"].insert(0, {**fracture, "case_id": "contradiction", "class_label": 0})
+    normal, fracture = lists["training"][:2]
+    Image.new("L", (48, 48)).save(folder / "empty.png")
+    lists["training"] = [
+        {**fracture, "case_id": "contradiction", "class_label": 0},
+        {**normal, "case_id": "no_tibia", "tibia_mask": "empty.png"},
+        {key: value for key, value in {**normal, "case_id": "no_class"}.items() if key != "class_label"},
+        *lists["training"],
+    ]
     (folder / "faulty.json").write_text(json.dumps(lists))
     return SimpleNamespace(good=folder / "list.json", faulty=folder / "faulty.json")
 
@@ -60,7 +67,7 @@ def training(given: SimpleNamespace, kind: str, out: Path, faulty: bool = False,
 
 @pytest.fixture(scope="module", params=CONFIGS)
 def trained(request, macdm: Bundle, given, tmp_path_factory) -> SimpleNamespace:
-    """A whole run without interruption, one of whose cases has to be left out."""
+    """A whole run without interruption, three of whose cases have to be left out."""
     kind, out = request.param, tmp_path_factory.mktemp(request.param)
     done = macdm.run(CONFIGS[kind], training(given, kind, out, faulty=True))
     assert done.returncode == 2, done.stderr
@@ -77,9 +84,11 @@ def network_of(kind: str) -> torch.nn.Module:
     return NoisyClassifier(3, **NET, blocks=1, dropout=0.3, patch=2, batch_norm=True)
 
 
-def test_case_that_contradicts_its_class_is_named_and_the_others_train(trained):
-    assert "8 of 9 cases done, left out" in trained.log
-    assert "contradiction: shows a lesion of" in trained.log
+def test_bad_cases_are_named_with_a_remedy_and_the_others_train(trained):
+    assert "8 of 11 cases done, left out" in trained.log
+    assert "contradiction: shows a lesion of" in trained.log and "Mend the class_label" in trained.log
+    assert "no_tibia: is empty. Outline what it is to show" in trained.log
+    assert "no_class: has no class. Say 0 (normal) or 1 (fracture) in the datalist" in trained.log
     losses = scalars(trained.out, "train_loss")
     assert len(losses) == EPOCHS * BATCHES and np.isfinite(losses).all()
 

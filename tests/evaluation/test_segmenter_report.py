@@ -106,6 +106,14 @@ class TestReport:
         value, low, high = found["metrics"]["lesion_recall"]
         assert low == 0 and high == 1
 
+    def test_masks_stay(self, tmp_path):
+        run(tmp_path, CASES)
+        masks = np.load(tmp_path / "out" / "masks.npz")
+        assert masks["case_id"].tolist() == [known["case_id"] for known in CASES]
+        assert masks["predicted"].dtype == masks["reference"].dtype == bool
+        for known, predicted, reference in zip(CASES, masks["predicted"], masks["reference"]):
+            assert np.array_equal(predicted, known["image"][1:]) and np.array_equal(reference, known["label"])
+
     def test_normals_alone_leave_the_lesion_metrics_empty(self, tmp_path):
         found = run(tmp_path, CASES[4:])
         for name in ("lesion_dice", "lesion_hd95_pixels", "lesion_recall"):
