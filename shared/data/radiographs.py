@@ -62,7 +62,7 @@ def read_radiograph(file: str, key: str) -> Radiograph:
 
 
 def read_mask(file: str, key: str) -> Radiograph:
-    """Read one mask as 0 and 1; of two levels, such as 0 and 255, that above 0 is the mask. It may be empty.
+    """Read one mask as 0 and 1; of two levels that above 0 is the mask, with a note unless it is 255. It may be empty.
 
     Grey edges, which smooth resampling leaves, are cut in the middle: the pixels farther than 5 % of the range from
     both levels must be at most 1 % of all, 90 % of them beside both levels. A map of several labels is none of that.
@@ -82,7 +82,7 @@ def read_mask(file: str, key: str) -> Radiograph:
         raise InputError(file, key, f"has no background (levels {levels})", "Save the mask as 1 and the rest as 0")
     if between:
         mask.warnings.append(f"{key}: {between} pixels between its levels {levels}, taken as the nearer one")
-    elif high > 0 and (low, high) != (0, 1):
+    elif high > 0 and (low, high) not in ((0, 1), (0, 255)):
         mask.warnings.append(f"{key}: levels {levels} taken as 0 and 1")
     mask.data = (mask.data > max(0.0, (low + high) / 2)).astype(np.float32)
     return mask

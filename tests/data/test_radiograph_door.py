@@ -99,7 +99,8 @@ def test_without_a_class_every_case_needs_its_lesion_mask_which_may_be_empty(tmp
 @pytest.mark.parametrize(
     ("change", "notes"),
     [
-        ({"tibia_mask": 255 * TIBIA}, ["tibia_mask: levels 0 and 255 taken as 0 and 1"]),
+        ({"tibia_mask": 100 * TIBIA}, ["tibia_mask: levels 0 and 100 taken as 0 and 1"]),
+        ({"tibia_mask": 255 * TIBIA}, []),
         ({"image": GREY}, ["image: colour image with equal channels, one of them taken"]),
         ({"lesion_mask": np.roll(LESION, 4, 0)}, ["67 % of lesion_mask lies outside tibia_mask"]),
         ({"lesion_mask": np.roll(LESION, 3, 0)}, []),

@@ -219,11 +219,11 @@ def test_equal_channels_are_noted_and_grey_is_not(tmp_path):
 MASK = (GREY8 > 99).astype(np.uint8)
 
 
-@pytest.mark.parametrize("scale", [1, 255])
+@pytest.mark.parametrize("scale", [1, 100, 255])
 def test_masks_of_two_levels_are_0_and_1(tmp_path, scale):
     mask = read_mask(str(png(tmp_path / "m.png", scale * MASK)), "tibia_mask")
     assert np.array_equal(mask.data, MASK) and mask.data.dtype == np.float32
-    assert mask.warnings == ([] if scale == 1 else ["tibia_mask: levels 0 and 255 taken as 0 and 1"])
+    assert mask.warnings == (["tibia_mask: levels 0 and 100 taken as 0 and 1"] if scale == 100 else [])
 
 
 def test_a_mask_of_minus_one_and_one_and_an_empty_one(tmp_path):
