@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.atomic import replacing
 from ..data.radiograph_door import CLASSES
 from .network_report import NetworkReport
 from .radiograph_grid import outlined, picture_grid
@@ -45,6 +46,7 @@ class SegmenterReport(NetworkReport):
     ``lesion_found`` (at least :data:`~.segmentation.FOUND_LESION_COVERAGE` of the lesion is marked), of normals
     ``false_positive_pixels`` (marked as lesion); what does not apply is NaN. The metrics are the means over the cases
     with a value; the HD95 leaves out lesions of which nothing was marked, so it is to be read with ``lesion_recall``.
+    Beside the report, ``masks.npz`` holds ``case_id`` (``N``) and bool ``predicted`` and ``reference`` (``N 2 X Y``).
 
     Reads of each finished case ``image`` ``1 X Y`` in [-1, 1], ``pred`` and ``label`` ``2 X Y`` (tibia and lesion, 0 or
     1), ``class_label`` and ``case_id``.
@@ -68,6 +70,13 @@ class SegmenterReport(NetworkReport):
         false_positives = np.nan if fractured else float(marked.sum())
         row = {"case_id": case_id, "class": CLASSES[fractured], **overlaps}
         return {**row, "lesion_found": found, "false_positive_pixels": false_positives}
+
+    def write(self) -> None:
+        if self.rows:
+            predicted, reference = (np.stack([case[n] > 0 for case in self.images.values()]) for n in (1, 2))
+            with replacing(self.folder / "masks.npz") as temporary, open(temporary, "wb") as file:
+                np.savez_compressed(file, case_id=list(self.images), predicted=predicted, reference=reference)
+        super().write()
 
     def metrics(self) -> dict[str, tuple[Interval, int]]:
         columns = {key: np.array([row[key] for row in self.rows]) for key in self.rows[0] if key not in _NAMES}

@@ -1,0 +1,95 @@
+"""The configs of MaC-DM: what training and inference share, the paper's form, and what the properties promise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from conftest import Bundle
+from monai.bundle import ConfigParser
+
+from shared.data.phantom_tibia import write_dataset
+from shared.data.radiograph_door import MASKS
+from shared.data.seeding import EpochKeyedDataset
+from shared.diffusion.hybrid_loss import HybridLoss
+from shared.diffusion.unet import DiffusionUNet
+from shared.diffusion.velocity import VelocityNetwork
+
+SAME = ("size", "weights", "weight_mode", "masks_given", "velocity", "train_steps", "class_names")
+
+
+@pytest.fixture(scope="module")
+def parsed(macdm: Bundle):
+    """Read configs, overlays last, in this process, where the package of the bundle is called ``shared``."""
+
+    def parse(*names: str, **options: Any) -> ConfigParser:
+        config = ConfigParser.load_config_files([str(macdm.folder / "configs" / f"{name}.json") for name in names])
+        parser = ConfigParser(json.loads(json.dumps(config).replace("scripts.shared.", "shared.")))
+        parser.update({"bundle_root": str(macdm.folder), **options})
+        return parser
+
+    return parse
+
+
+def shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("overlay", [[], ["chest_xray"], ["brain_slices"]])
+def test_training_makes_the_weights_that_inference_reads(parsed, overlay):
+    used, made = parsed("inference", *overlay), parsed("train", *overlay)
+    classifies = parsed("train", "train_classifier", *overlay)
+    for name in SAME:
+        assert used[name] == made[name] == classifies[name], name
+    for network, config in (("network_def", made), ("classifier_def", classifies)):
+        assert shapes(used.get_parsed_content(network)) == shapes(config.get_parsed_content("network_def"))
+    for file, config in (("weights_file", made), ("classifier_file", classifies)):
+        assert used.get_parsed_content(file) == f"{config.get_parsed_content('ckpt_dir')}/model.pt"
+    schedules = [config.get_parsed_content("alphas_cumprod") for config in (used, made, classifies)]
+    assert torch.equal(schedules[0], schedules[1]) and torch.equal(schedules[0], schedules[2])
+
+
+def test_by_default_the_velocity_is_learnt_and_the_papers_epsilon_is_one_switch_away(parsed):
+    for name in ("train", "inference"):
+        assert isinstance(parsed(name).get_parsed_content("network_def"), VelocityNetwork)
+        assert isinstance(parsed(name, velocity=False).get_parsed_content("network_def"), DiffusionUNet)
+    losses = [parsed("train", velocity=velocity).get_parsed_content("loss") for velocity in (True, False)]
+    assert all(isinstance(loss, HybridLoss) and loss.vlb_weight == 0.001 for loss in losses)
+    assert [loss.velocity for loss in losses] == [True, False]
+
+
+def test_both_networks_see_the_same_state(parsed):
+    denoises, classifies = parsed("train"), parsed("train", "train_classifier")
+    batch = {key: torch.rand(2, 1, 8, 8).round() for key in ("radiograph", *MASKS)} | {"class_label": torch.ones(2)}
+    inputs = []
+    for config in (denoises, classifies):
+        torch.manual_seed(0)
+        inputs.append(config.get_parsed_content("train#prepare_batch")(batch)[0])
+    assert torch.equal(*inputs)
+
+
+@pytest.mark.parametrize("overlays", [[], ["train_classifier"]])
+def test_what_is_not_random_is_read_once(parsed, tmp_path, overlays):
+    write_dataset(tmp_path, 2, (None, "corner"), size=32, seed=0, section="training")
+    config = parsed("train", *overlays, dataset_dir=str(tmp_path), size=32)
+    dataset = config.get_parsed_content("train#dataset")
+    assert isinstance(dataset, EpochKeyedDataset)
+    (tmp_path / "tibia00000_normal_image.png").unlink()
+    item = dataset[(0, 0)]
+    assert {key: tuple(item[key].shape) for key in ("radiograph", *MASKS)} == dict.fromkeys(
+        ("radiograph", *MASKS), (1, 32, 32)
+    )
+    assert not torch.equal(torch.as_tensor(item["radiograph"]), torch.as_tensor(dataset[(1, 0)]["radiograph"]))
+
+
+def test_default_draws_25_samples_in_few_evaluations(parsed):
+    config = parsed("inference")
+    assert config["steps"] <= 25 and config["sampler"] == "dpmpp_2m"
+
+
+def test_properties_of_the_workflows_are_there(macdm, tmp_path):
+    write_dataset(tmp_path, 8, (None, "corner"), size=32, seed=0)
+    missing = macdm.missing_properties({"classifier_file": "", "guidance": 0}, {"dataset_dir": tmp_path})
+    assert missing == {"infer": [], "train": []}
