@@ -16,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 
 from shared.data.phantom_brain import make_phantom, write_phantom
 
@@ -53,6 +54,13 @@ class Bundle:
         """A config as it is written."""
         return json.loads((self.folder / "configs" / name).read_text(encoding="utf-8"))
 
+    def parsed(self, *names: str, **options: Any) -> ConfigParser:
+        """Configs, overlays last, read in this process, where the package of the bundle is called ``shared``."""
+        config = ConfigParser.load_config_files([str(self.folder / "configs" / f"{name}.json") for name in names])
+        parser = ConfigParser(json.loads(json.dumps(config).replace("scripts.shared.", "shared.")))
+        parser.update({"bundle_root": str(self.folder), **options})
+        return parser
+
     def command(self, configs: str, options: Mapping[str, Any], root: Path) -> list[str]:
         """The command, without ``python``; ``configs`` are names of configs, separated by spaces, overlays last."""
         files = [str(root / "configs" / name) for name in configs.split()]
@@ -81,9 +89,7 @@ class Bundle:
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, log.read_text()
 
-    def missing_properties(
-        self, inference: Mapping[str, Any], training: Mapping[str, Any]
-    ) -> dict[str, list[str]]:
+    def missing_properties(self, inference: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, list[str]]:
         """What MONAI misses in both workflows; the check builds each property, so that there must be data."""
         overrides = {
             kind: {key: str(value) for key, value in options.items()}

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 import torch
-from conftest import Bundle
-from monai.bundle import ConfigParser
 
 from shared.data.phantom_tibia import write_dataset
 from shared.data.radiograph_door import MASKS
@@ -21,16 +16,8 @@ SAME = ("size", "weights", "weight_mode", "masks_given", "velocity", "train_step
 
 
 @pytest.fixture(scope="module")
-def parsed(macdm: Bundle):
-    """Read configs, overlays last, in this process, where the package of the bundle is called ``shared``."""
-
-    def parse(*names: str, **options: Any) -> ConfigParser:
-        config = ConfigParser.load_config_files([str(macdm.folder / "configs" / f"{name}.json") for name in names])
-        parser = ConfigParser(json.loads(json.dumps(config).replace("scripts.shared.", "shared.")))
-        parser.update({"bundle_root": str(macdm.folder), **options})
-        return parser
-
-    return parse
+def parsed(macdm):
+    return macdm.parsed
 
 
 def shapes(network: torch.nn.Module) -> dict[str, torch.Size]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from monai.data import list_data_collate
 
 from shared.anomaly.baselines import IntensityInferer
@@ -29,16 +28,7 @@ OVERLAYS = {
 
 @pytest.fixture(scope="module")
 def parsed(mmccd):
-    """Read configs, overlays last, in this process, where the package of the bundle is called ``shared``."""
-
-    def parse(*names: str, **options: Any) -> ConfigParser:
-        config: dict[str, Any] = {}
-        for name in names:
-            text = (mmccd.folder / "configs" / f"{name}.json").read_text(encoding="utf-8")
-            config |= json.loads(text.replace("scripts.shared.", "shared."))
-        return ConfigParser(config | {"bundle_root": str(mmccd.folder), **options})
-
-    return parse
+    return mmccd.parsed
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from run_outputs import read, report_rows
 
 from shared.anomaly.calibration import Calibration, CalibrationFit
@@ -46,15 +44,7 @@ OVERLAYS = {  # inferer, handler of the results, weights, calibration
 
 @pytest.fixture(scope="module")
 def parsed(tsgm):
-    """Read configs, overlays last, in this process, where the package of the bundle is called ``shared``."""
-
-    def parse(*names: str, **options: Any) -> ConfigParser:
-        config = ConfigParser.load_config_files([str(tsgm.folder / "configs" / f"{name}.json") for name in names])
-        parser = ConfigParser(json.loads(json.dumps(config).replace("scripts.shared.", "shared.")))
-        parser.update({"bundle_root": str(tsgm.folder), **options})
-        return parser
-
-    return parse
+    return tsgm.parsed
 
 
 @pytest.fixture(scope="module")
