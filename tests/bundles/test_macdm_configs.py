@@ -78,5 +78,5 @@ def test_default_draws_25_samples_in_few_evaluations(parsed):
 
 def test_properties_of_the_workflows_are_there(macdm, tmp_path):
     write_dataset(tmp_path, 8, (None, "corner"), size=32, seed=0)
-    missing = macdm.missing_properties({"classifier_file": "", "guidance": 0}, {"dataset_dir": tmp_path})
+    missing = macdm.missing_properties({}, {"dataset_dir": tmp_path})
     assert missing == {"infer": [], "train": []}
