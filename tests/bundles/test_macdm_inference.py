@@ -52,7 +52,7 @@ def given(tmp_path_factory) -> SimpleNamespace:
         "classifier_file": folder / "classifier.pt",
         "size": SIZE,
         "steps": 3,
-        "accept#min_probability": 0,
+        "postprocessing#min_probability": 0,
         **{f"{net}#{key}": value for net in ("unet", "classifier_net") for key, value in NET.items()},
     }
     return SimpleNamespace(options=options, folder=folder, datalist=folder / "radiographs" / "datalist.json")
