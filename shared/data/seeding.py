@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from ignite.engine import Engine, Events
 from monai.data import CacheDataset
+from monai.transforms import Compose
+from monai.transforms.traits import RandomizableTrait
 from torch.utils.data.distributed import DistributedSampler
 
 
@@ -32,13 +34,15 @@ class EpochKeyedDataset(CacheDataset):
     Index it with the ``(epoch, index)`` of ``EpochKeyedSampler``; a plain index means epoch 0, fixed for validation.
     """
 
-    def __init__(self, data: list, transform: object, seed: int = 0, progress: bool = True) -> None:
+    def __init__(self, data: list, transform: Compose, seed: int = 0, progress: bool = True) -> None:
         self.seed = seed
+        self.random = transform.get_index_of_first(lambda step: isinstance(step, RandomizableTrait)) is not None
         super().__init__(data, transform, progress=progress)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:  # type: ignore[override]
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index))
+        if self.random:  # it takes longer than collating a cached case
+            self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index))
         return super().__getitem__(index)
 
 

@@ -119,7 +119,7 @@ def variational_bound(
     gain = of_each_case((sigma / sigma_next) ** 2 - 1)
     divergence = (widened + torch.expm1(-widened) + gain * error**2 * torch.exp(-widened)) / 2
     deviation = torch.exp((of_each_case(least.log()) + widened) / 2)
-    surprise = _negative_log_probability(x0, x0 - float(sigmas[0]) * error, deviation, limits)
+    surprise = _negative_log_probability(x0, x0 - sigmas[0].to(x0) * error, deviation, limits)
     return torch.where(of_each_case(t) == 0, surprise, divergence) / math.log(2)
 
 

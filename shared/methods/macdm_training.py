@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,10 +21,14 @@ class NoisyStatePrepareBatch(PrepareBatch):
     Args:
         state: how radiograph and masks are packed, and which of them are noised.
         alphas_cumprod: ``(T,)``, abar of the timesteps, which are drawn uniformly.
+        augment: ``B 3 X Y`` to the same, of radiograph and masks together, before they are noised; masks are cut at a
+            half after it. None changes nothing.
     """
 
-    def __init__(self, state: JointState, alphas_cumprod: Tensor) -> None:
-        self.state, self.alphas_cumprod = state, alphas_cumprod.double()
+    def __init__(
+        self, state: JointState, alphas_cumprod: Tensor, augment: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        self.state, self.alphas_cumprod, self.augment = state, alphas_cumprod.double(), augment
 
     def __call__(
         self,
@@ -33,7 +37,7 @@ class NoisyStatePrepareBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor, tuple[Tensor], dict[str, Any]]:
-        """Draw timesteps and noise from torch's generator.
+        """Draw timesteps from torch's generator of the CPU and noise from that of the device.
 
         Args:
             batchdata: ``radiograph`` ``B 1 X Y`` in [-1, 1], ``tibia_mask`` and ``lesion_mask`` ``B 1 X Y`` of 0 and 1.
@@ -44,19 +48,23 @@ class NoisyStatePrepareBatch(PrepareBatch):
         Returns:
             noisy state and condition ``B 3 X Y``, as the network is given them, target, and timesteps ``B``, int64.
         """
-        radiograph, tibia, lesion = (
-            convert_to_tensor(batchdata[key]).float() for key in ("radiograph", "tibia_mask", "lesion_mask")
+        maps = torch.cat(
+            [
+                convert_to_tensor(batchdata[key]).to(device, torch.float32, non_blocking=non_blocking, **kwargs)
+                for key in ("radiograph", "tibia_mask", "lesion_mask")
+            ],
+            dim=1,
         )
-        x0, condition = self.state.pack(radiograph, tibia, lesion)
+        if self.augment is not None:
+            maps = self.augment(maps)
+            maps[:, 1:] = (maps[:, 1:] > 0.5).float()
+        x0, condition = self.state.pack(*maps.split(1, dim=1))
         noise = torch.randn_like(x0)
         t = torch.randint(len(self.alphas_cumprod), (len(x0),))
         kept = self.alphas_cumprod[t][:, None, None, None]
-        noisy = kept.sqrt().float() * x0 + (1 - kept).sqrt().float() * noise
-        moved = [
-            part.to(device, non_blocking=non_blocking, **kwargs)
-            for part in (self.state.network_input(noisy, condition), self._target(batchdata, x0, noise, t), t)
-        ]
-        return moved[0], moved[1], (moved[2],), {}
+        signal, deviation, t = (part.to(x0.device) for part in (kept.sqrt().float(), (1 - kept).sqrt().float(), t))
+        noisy = self.state.network_input(signal * x0 + deviation * noise, condition)
+        return noisy, self._target(batchdata, x0, noise, t), (t,), {}
 
     @abstractmethod
     def _target(self, batchdata: Mapping[str, Any], x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -77,4 +85,4 @@ class ClassifierPrepareBatch(NoisyStatePrepareBatch):
     """Of the noisy classifier: the target is ``class_label`` of the batch, ``B``, int64, for the cross-entropy."""
 
     def _target(self, batchdata: Mapping[str, Any], x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        return convert_to_tensor(batchdata["class_label"]).long()
+        return convert_to_tensor(batchdata["class_label"]).to(x0.device, torch.int64)

@@ -57,18 +57,35 @@ def test_both_networks_see_the_same_state(parsed):
     assert torch.equal(*inputs)
 
 
-@pytest.mark.parametrize("overlays", [[], ["train_classifier"]])
-def test_what_is_not_random_is_read_once(parsed, tmp_path, overlays):
-    write_dataset(tmp_path, 2, (None, "corner"), size=32, seed=0, section="training")
-    config = parsed("train", *overlays, dataset_dir=str(tmp_path), size=32)
-    dataset = config.get_parsed_content("train#dataset")
-    assert isinstance(dataset, EpochKeyedDataset)
-    (tmp_path / "tibia00000_normal_image.png").unlink()
-    item = dataset[(0, 0)]
-    assert {key: tuple(item[key].shape) for key in ("radiograph", *MASKS)} == dict.fromkeys(
-        ("radiograph", *MASKS), (1, 32, 32)
-    )
-    assert not torch.equal(torch.as_tensor(item["radiograph"]), torch.as_tensor(dataset[(1, 0)]["radiograph"]))
+@pytest.mark.parametrize("overlays", [[], ["train_classifier"], ["chest_xray"]])
+def test_radiographs_are_read_once_and_changed_at_random_in_training_alone(parsed, tmp_path, overlays):
+    write_dataset(tmp_path, 8, (None, "corner"), size=32, seed=0)
+    config = parsed("train", *overlays, dataset_dir=str(tmp_path), size=32, batch_size=4, val_noises=1)
+    maps, found = ("radiograph", *MASKS), {}
+    loaders = {phase: config.get_parsed_content(f"{phase}#dataloader") for phase in ("train", "validate")}
+    for file in tmp_path.glob("*.png"):
+        file.unlink()
+    for phase, loader in loaders.items():
+        batch = next(iter(loader))
+        assert {type(batch[key]) for key in maps} == {torch.Tensor}
+        found[phase] = []
+        for augment in (True, False):
+            prepare = config.get_parsed_content(f"{phase}#prepare_batch")
+            prepare.augment = prepare.augment if augment else None
+            torch.manual_seed(0)
+            prepare(batch, None)  # draws the augmentation first
+            found[phase].append(torch.rand(1))
+    assert torch.equal(*found["validate"]) and not torch.equal(*found["train"])
+    flips = config.get_parsed_content("train#prepare_batch").augment
+    assert config["augment"]["flip"] == (0.0 if overlays == ["chest_xray"] else 0.5)
+    assert flips is None or flips.flip == config["augment"]["flip"]
+
+
+def test_normals_and_fractures_are_trained_on_in_equal_number(parsed, tmp_path):
+    write_dataset(tmp_path, 8, (None, None, None, "corner"), size=32, seed=0)
+    config = parsed("train", dataset_dir=str(tmp_path), size=32, batch_size=4, samples_per_epoch=8)
+    labels = torch.cat([batch["class_label"] for batch in config.get_parsed_content("train#dataloader")])
+    assert labels.tolist().count(1) == 4 and len(labels) == 8
 
 
 def test_default_draws_25_samples_in_few_evaluations(parsed):

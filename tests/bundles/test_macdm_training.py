@@ -28,12 +28,14 @@ TINY = {
     "size": SIZE,
     **{f"unet#{key}": value for key, value in NET.items()},
     "max_epochs": EPOCHS,
+    "samples_per_epoch": 8,
     "batch_size": 4,
     "val_interval": 2,
     "learning_rate": 0.01,
     "ema_momentum": 0.2,
+    "val_noises": 2,
 }
-TINY_CLASSIFIER = {**TINY, **{f"classifier#{key}": value for key, value in NET.items()}, "val_noises": 2}
+TINY_CLASSIFIER = {**TINY, **{f"classifier#{key}": value for key, value in NET.items()}}
 CONFIGS = {"denoiser": "train.json", "classifier": "train.json train_classifier.json"}
 
 
