@@ -7,7 +7,6 @@ import torch
 
 from shared.data.phantom_tibia import write_dataset
 from shared.data.radiograph_door import MASKS
-from shared.data.seeding import EpochKeyedDataset
 from shared.diffusion.hybrid_loss import HybridLoss
 from shared.diffusion.unet import DiffusionUNet
 from shared.diffusion.velocity import VelocityNetwork
