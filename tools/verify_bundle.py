@@ -1,0 +1,126 @@
+"""Verify bundles as the model zoo does, without a network: ``python tools/verify_bundle.py NAME ... [--run]``.
+
+NAME is a folder in ``bundles``, another folder, or a zip of ``tools/package_bundle.py``. Checked are files, name and
+sizes, metadata and changelog, the properties of MONAI's workflows, and what the network takes and gives. With ``--run``
+the example case is run, and its numbers compared with those expected. The exit code is 1 when something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tools.bundle_checks import wrong_bundle  # noqa: E402
+from tools.example_case import FOLDER, ExampleFailure, described, differences, run_example, write_example  # noqa: E402
+
+# In a process of its own, started outside the repository: the package of every bundle is called scripts.
+NETWORK = """
+import json, sys
+import torch
+from monai.bundle import verify_net_in_out
+from monai.bundle.scripts import _get_fake_spatial_shape
+root = sys.argv[1]
+sys.path.insert(0, root)
+inputs = json.load(open(f"{root}/configs/metadata.json"))["network_data_format"]["inputs"]
+def example(tensor):
+    shape = _get_fake_spatial_shape(tensor["spatial_shape"])
+    channels = [tensor["num_channels"]] if shape or tensor["num_channels"] > 1 else []
+    return torch.full([1, *channels, *shape], float(tensor["value_range"][-1]))
+verify_net_in_out(
+    net_id="network_def", meta_file=f"{root}/configs/metadata.json", config_file=f"{root}/configs/inference.json",
+    device="cpu", n=1, extra_forward_args={k: example(v) for k, v in inputs.items() if k != "image"}, bundle_root=root,
+)
+"""
+
+
+class BundleNotFound(RuntimeError):
+    """There is no bundle of a name; the message names it."""
+
+
+def opened(name: str, temporary: Path) -> Path:
+    """The folder of a bundle, extracted into ``temporary`` from a zip.
+
+    Raises:
+        BundleNotFound: no such folder or zip, a zip that leads out of its folder or has not the one top folder.
+    """
+    for folder in (Path(name), ROOT / "bundles" / name):
+        if (folder / "configs").is_dir():
+            return folder.resolve()
+    if not Path(name).is_file() or not zipfile.is_zipfile(name):
+        raise BundleNotFound(f"{name} is no bundle: neither a folder with configs, nor one in bundles, nor a zip")
+    with zipfile.ZipFile(name) as package:
+        names = package.namelist()
+        if any(Path(entry).is_absolute() or ".." in Path(entry).parts for entry in names):
+            raise BundleNotFound(f"{name}: an entry leads out of the folder. Do not unpack it")
+        if len({Path(entry).parts[0] for entry in names}) != 1:
+            raise BundleNotFound(f"{name} does not have one top folder")
+        package.extractall(temporary)
+    return temporary / Path(names[0]).parts[0]
+
+
+def wrong_network(bundle: Path) -> list[str]:
+    """Whether the network of inference.json takes and gives what the metadata say."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        command = [sys.executable, "-W", "ignore", "-c", NETWORK, str(bundle)]
+        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
+    return done.stderr.strip().splitlines()[-1:] if done.returncode else []
+
+
+def wrong_example(bundle: Path, temporary: Path) -> list[str]:
+    """Whether the example case comes out as expected; that of an unpacked bundle is simulated first."""
+    if not (bundle / FOLDER).is_dir() and described(bundle)["phantom"]:
+        copy = temporary / bundle.name
+        shutil.copytree(bundle, copy / bundle.parent.name / bundle.name, ignore=shutil.ignore_patterns("eval"))
+        bundle = copy / bundle.parent.name / bundle.name
+        (copy / "shared").symlink_to(ROOT / "shared")
+        write_example(bundle)
+    try:
+        return differences(run_example(bundle, temporary / "example_output"), described(bundle)["expected"])
+    except ExampleFailure as failure:
+        return [str(failure)]
+
+
+def verify(name: str, run: bool) -> bool:
+    """Print a line for each check of a bundle, and what is wrong; return whether all is well."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder)
+        bundle = opened(name, temporary)
+        print(f"\n{bundle.name}", flush=True)
+        found = wrong_bundle(bundle)
+        found["input and output of the network"] = [] if found["files"] else wrong_network(bundle)
+        if run:
+            found["example case"] = [] if found["files"] else wrong_example(bundle, temporary)
+    for check, problems in found.items():
+        skipped = found["files"] and check in ("input and output of the network", "example case")
+        print(f"  {'skipped' if skipped else 'WRONG' if problems else 'ok':8}{check}")
+        for problem in problems:
+            print(f"            {problem}")
+    return not any(found.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--run", action="store_true", help="run the example case too")
+    given = parser.parse_args(arguments)
+    try:
+        well = [verify(name, given.run) for name in given.names]
+    except BundleNotFound as problem:
+        print(f"verify_bundle: {problem}", file=sys.stderr)
+        return 1
+    print(f"\n{sum(well)} of {len(well)} bundles are well")
+    return 0 if all(well) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
