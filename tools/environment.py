@@ -1,4 +1,4 @@
-"""The collection's own virtual environment, ``.venv``, made from a bare Python: ``python tools/environment.py``.
+"""The collection's own virtual environments, made from a bare Python: ``python tools/environment.py`` makes ``.venv``.
 
 Needs the standard library only.
 """
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +32,21 @@ _NO_NETWORK = (
 )
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """An environment: its folder, files of requirements, and packages that are installed without what they need."""
+
+    folder: str
+    requirements: tuple[str, ...]
+    alone: tuple[str, ...] = ()
+
+
+COLLECTION = Wanted(".venv", ("requirements.txt",))
+MONAI_LABEL = Wanted(
+    ".venv-monailabel", ("requirements.txt", "requirements-monailabel.txt"), ("monailabel==0.8.5", "pydicom-seg==0.4.1")
+)
+
+
 class EnvironmentFailure(RuntimeError):
     """The environment cannot be made; the message says why and what to do."""
 
@@ -39,14 +56,14 @@ def python_of(folder: Path) -> Path:
     return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
 
 
-def is_complete(root: Path = ROOT) -> bool:
-    """Whether ``<root>/.venv`` holds what ``<root>/requirements.txt`` says."""
-    folder = root / ".venv"
-    return python_of(folder).exists() and _read(_stamp(folder)) == _digest(root / "requirements.txt")
+def is_complete(root: Path = ROOT, wanted: Wanted = COLLECTION) -> bool:
+    """Whether an environment below ``root`` holds what its files of requirements say."""
+    folder = root / wanted.folder
+    return python_of(folder).exists() and _read(_stamp(folder)) == _digest(root, wanted)
 
 
-def environment_python(root: Path = ROOT) -> Path:
-    """Return the interpreter of ``<root>/.venv``, which is made, mended or brought up to date where needed.
+def environment_python(root: Path = ROOT, wanted: Wanted = COLLECTION) -> Path:
+    """Return the interpreter of an environment, which is made, mended or brought up to date where needed.
 
     A half-made environment is made anew. One that was made by hand is kept, and the requirements installed into it.
 
@@ -59,19 +76,22 @@ def environment_python(root: Path = ROOT) -> Path:
             f"Python {wanted} or newer is needed, and {sys.executable} is {sys.version.split()[0]}. "
             "Install Python 3.11 and run the command with it."
         )
-    folder = root / ".venv"
-    python, stamp, requirements = python_of(folder), _stamp(folder), root / "requirements.txt"
-    if is_complete(root):
+    folder = root / wanted.folder
+    python, stamp = python_of(folder), _stamp(folder)
+    if is_complete(root, wanted):
         return python
-    started = time.monotonic()
-    _say(f"Installing requirements.txt into {folder}: once, 1 to 10 minutes and 3 GB of disk (more with CUDA) ...")
+    started, names = time.monotonic(), " and ".join(wanted.requirements)
+    _say(f"Installing {names} into {folder}: once, 1 to 10 minutes and 3 GB of disk (more with CUDA) ...")
     try:
         if not python.exists() or _read(stamp) == _INSTALLING:
             _make(folder)
         elif stamp.exists():
             stamp.write_text(_INSTALLING)
-        _install(python, requirements)
-        stamp.write_text(_digest(requirements))
+        files = [root / name for name in wanted.requirements]
+        _install(python, [word for file in files for word in ("--requirement", str(file))], files[-1])
+        if wanted.alone:
+            _install(python, ["--no-deps", *wanted.alone], files[-1])
+        stamp.write_text(_digest(root, wanted))
     except OSError as error:
         raise EnvironmentFailure(f"{folder} cannot be made: {_with_remedy(str(error), root)}") from error
     _say(f"Installed in {time.monotonic() - started:.0f} s.")
@@ -97,11 +117,11 @@ def _make(folder: Path) -> None:
         raise EnvironmentFailure(f"venv failed in {folder}: {_with_remedy(detail, folder)}") from error
 
 
-def _install(python: Path, requirements: Path) -> None:
-    """Install the requirements; pip's output is shown only when it fails."""
+def _install(python: Path, what: Sequence[str], requirements: Path) -> None:
+    """Install ``what``, options and names as pip takes them; its output is shown only when it fails."""
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     pip = subprocess.run(
-        [*command, "--progress-bar", "off", "--requirement", str(requirements)],
+        [*command, "--progress-bar", "off", *what],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -141,8 +161,9 @@ def _read(file: Path) -> str:
         return ""
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _digest(root: Path, wanted: Wanted) -> str:
+    contents = [(root / name).read_bytes() for name in wanted.requirements]
+    return hashlib.sha256(b"".join([*contents, *map(str.encode, wanted.alone)])).hexdigest()
 
 
 def _say(text: str) -> None:

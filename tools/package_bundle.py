@@ -49,7 +49,7 @@ def contents(bundle: Path) -> Iterator[tuple[str, Path]]:
 
 
 def stage(bundle: Path, folder: Path) -> str:
-    """Copy what belongs to a bundle into ``folder``, fetch its large files, simulate its example; return the version.
+    """Copy what belongs to a bundle into ``folder`` and fetch its large files; return the version.
 
     Raises:
         PackagingError: a version without an entry in the changelog, no weights, or a large file that cannot be had.
@@ -71,7 +71,6 @@ def stage(bundle: Path, folder: Path) -> str:
         listed.unlink()  # its files are in the package
     if not (folder / "models" / "model.pt").is_file():
         raise PackagingError(f"{bundle.name}: models/model.pt is missing. Train it, or list it in large_files.yml")
-    write_example(folder)
     return version
 
 
@@ -98,6 +97,7 @@ def package(bundle: Path, output_dir: Path, source: str = "") -> Path:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / bundle.name
         title = f"{bundle.name}_v{stage(bundle, folder)}"
+        write_example(folder)
         path = output_dir / f"{title}.zip"
         write_zip(folder, bundle.name, path)
     content, info_file = path.read_bytes(), output_dir / "model_info.json"

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
 
 from .atomic import replacing
 from .errors import WeightsError
@@ -107,6 +108,25 @@ class BestWeights:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         self.best = state["best"]
+
+
+class AverageFromStart:
+    """Handler for a trainer: its averaged weights start from those that it starts with, which may have been loaded.
+
+    MONAI Label puts a ``CheckpointLoader`` before a bundle's handlers, when ignite has made its average already.
+
+    Args:
+        average: that of the trainer's network.
+    """
+
+    def __init__(self, average: EMAHandler) -> None:
+        self.average = average
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.average.ema_model.load_state_dict(self.average.model.state_dict())
 
 
 class TrainingState:

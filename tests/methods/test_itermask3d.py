@@ -11,6 +11,7 @@ import torch
 from monai.data import MetaTensor
 
 from shared.masking.high_pass import high_pass
+from shared.masking.lesion_free_loss import LesionFreeMSELoss
 from shared.masking.residual_unet import AvgPoolResidualUNet
 from shared.methods.autocast import AutocastInferer
 from shared.methods.itermask3d import IterativeMaskInferer, hide, prepare_batch
@@ -74,16 +75,39 @@ def test_hide_puts_noise_into_the_mask_only():
     assert torch.equal(hide(image, nowhere, torch.full_like(noise, inf)), image)
 
 
-def test_prepared_batch_is_the_input_and_target_of_the_paper():
+def prepared() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """A batch whose first volume has a lesion in voxel (1, 1, 1), and its input and target."""
     keys = ("image", "high_pass", "mask", "noise")
     batch = {key: torch.randn(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(i)) for i, key in enumerate(keys)}
     batch["mask"] = (batch["mask"] > 0).float()
     batch["image"] = MetaTensor(batch["image"])
-    inputs, target = prepare_batch(batch, torch.device("cpu"))
+    batch["brain_mask"] = torch.zeros(2, 1, 4, 4, 4)
+    batch["brain_mask"][..., 1:3, 1:3, 1:3] = 1
+    batch["lesion_free"] = batch["brain_mask"].clone()
+    batch["lesion_free"][0, 0, 1, 1, 1] = 0
+    batch["brain_mask"][0, 0, 2, 2, 2] = 0  # eroded by the augmentation
+    return batch, *prepare_batch(batch, torch.device("cpu"))
+
+
+def test_prepared_batch_is_the_input_and_target_of_the_paper():
+    batch, inputs, target = prepared()
     assert not isinstance(inputs, MetaTensor) and not isinstance(target, MetaTensor)
-    assert torch.equal(inputs[:, :1], hide(target, batch["mask"], batch["noise"]))
+    assert torch.equal(inputs[:, :1], hide(target[:, :1], batch["mask"], batch["noise"]))
     assert torch.equal(inputs[:, 1:], batch["high_pass"])
-    assert torch.equal(target, batch["image"].as_tensor())
+    assert torch.equal(target[:, :1], batch["image"].as_tensor())
+
+
+def test_labelled_voxels_are_left_out_of_the_loss_and_all_others_count():
+    _, _, target = prepared()
+    assert target[:, 1].sum() == 2 * 64 - 1 and target[0, 1, 1, 1, 1] == 0
+    output = torch.randn(2, 1, 4, 4, 4)
+    loss = LesionFreeMSELoss()(output, target)
+    squares = (output - target[:, :1]).square()
+    torch.testing.assert_close(loss, (squares.sum() - squares[0, 0, 1, 1, 1]) / 127)
+    output[0, 0, 1, 1, 1] = 1e3
+    assert torch.equal(LesionFreeMSELoss()(output, target), loss)
+    no_lesion = torch.cat([target[:, :1], torch.ones_like(target[:, 1:])], dim=1)
+    torch.testing.assert_close(LesionFreeMSELoss()(output, no_lesion), torch.nn.MSELoss()(output, target[:, :1]))
 
 
 @pytest.mark.parametrize("enabled", [False, True])
