@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
 
 from shared.data.errors import WeightsError
 from shared.data.weights import (
+    AverageFromStart,
     BestWeights,
     LatestWeights,
     TrainingState,
@@ -246,3 +248,21 @@ def test_damaged_checkpoint_is_named(tmp_path: Path):
     (tmp_path / "state.pt").write_bytes(b"half a checkpoint")
     with pytest.raises(WeightsError, match=r"state\.pt"):
         train(tmp_path / "state.pt", 1, resume=True)
+
+
+def test_the_average_starts_from_weights_that_were_loaded_at_the_start_and_then_lags_behind():
+    trained = network()
+    average = EMAHandler(trained, momentum=0.25)
+
+    def step(engine: Engine, batch: int) -> None:
+        with torch.no_grad():
+            trained[0].bias += 1
+
+    engine = Engine(step)
+    average.attach(engine)
+    loaded = network(seed=1)
+    engine.add_event_handler(Events.STARTED, lambda: trained.load_state_dict(loaded.state_dict()))
+    AverageFromStart(average).attach(engine)
+    engine.run([0])
+    torch.testing.assert_close(average.ema_model[0].weight, loaded[0].weight)
+    torch.testing.assert_close(average.ema_model[0].bias, loaded[0].bias + 0.25)
