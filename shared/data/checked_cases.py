@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .errors import InputError, NoUsableCaseError
+from .errors import DataListError, InputError, NoUsableCaseError
 
 _SHOW_PROGRESS_FROM = 6  # cases
 
@@ -45,14 +45,17 @@ class CheckedCases:
                     logger.warning("case '%s': %s", case["case_id"], note)
                 self.cases.append({**good, "warnings": notes})
 
-    def require_some(self) -> None:
-        """Stop where nothing is left to do.
+    def require_some(self, processes: int = 1) -> None:
+        """Stop where nothing is left to do, or not for every one of the processes that share the cases.
 
         Raises:
             NoUsableCaseError: no case passed; it lists every failure.
+            DataListError: fewer cases than processes.
         """
         if not self.cases:
             raise NoUsableCaseError(self.failures)
+        if len(self.cases) < processes:
+            raise DataListError(f"{processes} processes for {len(self.cases)} cases; start at most {len(self.cases)}")
 
     def conclude(self) -> None:
         """Last step of a run: log the failures again.

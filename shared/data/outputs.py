@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 class CaseReports:
     """Handler for an evaluator of batch size 1: collect rows and pictures, write ``report.csv``, ``.html``, ``.json``.
+
+    Of several processes that share the cases of the door the first writes the report, on all of them.
 
     Args:
         output_dir: where the report goes.
@@ -111,11 +114,21 @@ class CaseReports:
             )
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
-        self.write()  # what is finished is not lost
+        if not dist.is_initialized():  # other processes have no part to give
+            self.write()  # what is finished is not lost
         raise error
 
     def write(self) -> None:
         """Write the report and log where it is."""
         self.run["seconds"] = time.time() - self.started
-        page = write_report(self.output_dir, self.title, self.rows, self.pictures, self.door.failures, self.run)
+        parts = [(self.rows, self.pictures)]
+        if dist.is_initialized():
+            parts *= dist.get_world_size()
+            dist.gather_object(parts[0], parts if dist.get_rank() == 0 else None)
+            if dist.get_rank() > 0:
+                return
+        rows = {row["case_id"]: row for part, _ in parts for row in part}
+        pictures = {case_id: picture for _, part in parts for case_id, picture in part.items()}
+        listed = [rows[case["case_id"]] for case in self.door.cases if case["case_id"] in rows]
+        page = write_report(self.output_dir, self.title, listed, pictures, self.door.failures, self.run)
         logger.info("report: %s", page)
