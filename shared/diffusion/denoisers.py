@@ -108,7 +108,8 @@ class EDMDenoiser:
         Returns:
             x0, ``B C *S``, in the dtype of ``x`` whatever the network computes in.
         """
-        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x))
+        cases = x.shape[0]  # len(x) is a constant in a trace
+        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(cases)
         c_noise = (sigma.log() / 4).float()
         sigma = sigma.reshape(-1, *(1,) * (x.dim() - 1))
         total = (sigma**2 + self.sigma_data**2).sqrt()  # standard deviation of the noisy image
