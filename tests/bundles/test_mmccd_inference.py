@@ -29,7 +29,8 @@ MID = slice(15, 25)  # slices of the short stack
 def settings(mmccd) -> dict[str, Any]:
     """What inference.json says; ``other_steps`` are not its own."""
     config = mmccd.config("inference.json")
-    return {**config, "other_steps": 1 if config["steps"] > 1 else 2}
+    steps = mmccd.parsed("inference").get_parsed_content("steps")
+    return {**config, "steps": steps, "other_steps": 1 if steps > 1 else 2}
 
 
 @pytest.fixture(scope="module")

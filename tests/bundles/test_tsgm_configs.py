@@ -139,10 +139,11 @@ def test_paper_setting_needs_no_calibration_and_thresholds_each_slice_itself(par
 
 def test_default_takes_a_hundredth_of_the_evaluations_and_the_fast_setting_fewer_still(parsed, tsgm):
     config, fast = tsgm.config("inference.json"), tsgm.config("inference_fast.json")
-    inferer = parsed("inference").get_parsed_content("inferer")
-    assert inferer.sampler is sample_dpmpp_2m and len(inferer.sigmas) - 1 == config["steps"] <= 20
+    parser = parsed("inference")
+    inferer, steps, samples = (parser.get_parsed_content(key) for key in ("inferer", "steps", "samples"))
+    assert inferer.sampler is sample_dpmpp_2m and len(inferer.sigmas) - 1 == steps <= 20
     assert [float(inferer.sigmas[n]) for n in (-2, 0)] == pytest.approx(config["sigma_range"])
-    assert fast["steps"] < config["steps"] and fast["samples"] < config["samples"]
+    assert fast["steps"] < steps and fast["samples"] < samples
     assert fast["min_step_mm"] > config["min_step_mm"] and len(fast) == 3
 
 
