@@ -2,7 +2,8 @@
 
 NAME is a folder in ``bundles``, another folder, or a zip of ``tools/package_bundle.py``. Checked are files, name and
 sizes, metadata and changelog, the properties of MONAI's workflows, and what the network takes and gives. With ``--run``
-the example case is run, and its numbers compared with those expected. The exit code is 1 when something is wrong.
+the network is exported to TorchScript and ONNX and compared with PyTorch, the example case is run, and its numbers are
+compared with those expected. The exit code is 1 when something is wrong.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from tools.bundle_checks import wrong_bundle  # noqa: E402
 from tools.example_case import FOLDER, ExampleFailure, described, differences, run_example, write_example  # noqa: E402
 
+NEED_ALL_FILES = ("input and output of the network", "exports", "example case")
 # In a process of its own, started outside the repository: the package of every bundle is called scripts.
 NETWORK = """
 import json, sys
@@ -75,6 +77,18 @@ def wrong_network(bundle: Path) -> list[str]:
     return done.stderr.strip().splitlines()[-1:] if done.returncode else []
 
 
+def wrong_exports(bundle: Path, temporary: Path) -> list[str]:
+    """What `tools/export_bundle.py` says of the formats whose export fails or differs from PyTorch."""
+    wrong = []
+    for form in ("torchscript", "onnx"):
+        command = [sys.executable, "-W", "ignore", str(ROOT / "tools" / "export_bundle.py"), str(bundle)]
+        command += ["--format", form, "--output_dir", str(temporary / "exports")]
+        done = subprocess.run(command, cwd=temporary, capture_output=True, text=True)
+        if done.returncode:
+            wrong.append(f"{form}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    return wrong
+
+
 def wrong_example(bundle: Path, temporary: Path) -> list[str]:
     """Whether the example case comes out as expected; that of an unpacked bundle is simulated first."""
     if not (bundle / FOLDER).is_dir() and described(bundle)["phantom"]:
@@ -98,9 +112,10 @@ def verify(name: str, run: bool) -> bool:
         found = wrong_bundle(bundle)
         found["input and output of the network"] = [] if found["files"] else wrong_network(bundle)
         if run:
+            found["exports"] = [] if found["files"] else wrong_exports(bundle, temporary)
             found["example case"] = [] if found["files"] else wrong_example(bundle, temporary)
     for check, problems in found.items():
-        skipped = found["files"] and check in ("input and output of the network", "example case")
+        skipped = found["files"] and check in NEED_ALL_FILES
         print(f"  {'skipped' if skipped else 'WRONG' if problems else 'ok':8}{check}")
         for problem in problems:
             print(f"            {problem}")
