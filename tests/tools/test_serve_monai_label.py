@@ -23,7 +23,7 @@ import requests
 from shared.data.phantom_brain import make_phantom
 from shared.data.weights import sha256
 from tools import monai_label_app
-from tools.environment import MONAI_LABEL, is_complete
+from tools.environment import MONAI_LABEL, environment_python
 from tools.serve_monai_label import BUNDLES, ROOT, command, main
 
 ITERMASK3D, MMCCD, TSGM = BUNDLES
@@ -66,9 +66,8 @@ def test_a_bundle_is_copied_once_and_with_the_code_it_needs(tmp_path, monkeypatc
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
-    """The server on three scans of one phantom, two of them labelled; its environment must be there."""
-    if not is_complete(wanted=MONAI_LABEL):
-        pytest.skip("no environment of MONAI Label: python tools/serve_monai_label.py makes it")
+    """The server on three scans of one phantom, two of them labelled; its environment is made where it is missing."""
+    environment_python(wanted=MONAI_LABEL)
     folder = tmp_path_factory.mktemp("monai_label")
     phantom, labels = (
         make_phantom(9001, "tumour", ("t1", "flair"), spacing=2.0),

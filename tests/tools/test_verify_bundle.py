@@ -38,7 +38,7 @@ def test_a_network_unlike_its_description_is_found(tmp_path, capsys):
     assert main([str(copy)]) == 1
     said = capsys.readouterr().out
     assert "WRONG   input and output of the network" in said and "0 of 1 bundles are well" in said
-    assert "channel number: 1" in said or "channel" in said
+    assert "output channel number `1` doesn't match: `3`" in said
 
 
 def test_without_its_files_a_bundle_is_not_run(tmp_path, capsys):
