@@ -45,6 +45,7 @@ COLLECTION = Wanted(".venv", ("requirements.txt",))
 MONAI_LABEL = Wanted(
     ".venv-monailabel", ("requirements.txt", "requirements-monailabel.txt"), ("monailabel==0.8.5", "pydicom-seg==0.4.1")
 )
+FLARE = Wanted(".venv-flare", ("requirements.txt", "requirements-flare.txt"))
 
 
 class EnvironmentFailure(RuntimeError):
