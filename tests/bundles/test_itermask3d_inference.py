@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, as_stored, reoriented
 from run_outputs import OUTPUTS, REPORTS, read, report_rows
 
@@ -52,9 +53,7 @@ def listed(itermask3d, tumour, tmp_path_factory):
     keys = {"PSR": "image", "LAS": "t1", "RAS": "t1"}
     cases = [{"case_id": f"case {codes}", key: f"{codes.lower()}.nii.gz"} for codes, key in keys.items()]
     (tumour.folder / "list.json").write_text(json.dumps({"training": [], "test": cases}))
-    done = itermask3d.run(
-        "inference.json", {"datalist": tumour.folder / "list.json", "output_dir": out}, cwd=elsewhere
-    )
+    done = itermask3d.run("inference.json", {"datalist": tumour.folder / "list.json", "output_dir": out}, cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert not list(elsewhere.iterdir()), "files were left in the working folder"
     return out
@@ -173,6 +172,14 @@ def test_workflows_have_all_properties_that_monai_asks_for(itermask3d, tumour, t
     inference = {"image": image, "output_dir": tmp_path}
     training = {"datalist": datalist, "output_dir": tmp_path, "ckpt_dir": tmp_path}
     assert itermask3d.missing_properties(inference, training) == {"infer": [], "train": []}
+
+
+def test_overlay_of_tensorrt_changes_nothing_where_there_is_none(itermask3d, capsys):
+    plain = itermask3d.parsed("inference").get_parsed_content("network")
+    compiled = itermask3d.parsed("inference", "inference_trt").get_parsed_content("network")
+    assert "trt_compile() has no effect" in capsys.readouterr().out
+    for key, value in plain.state_dict().items():
+        assert torch.equal(compiled.state_dict()[key], value), key
 
 
 def test_network_takes_and_returns_what_the_metadata_says(itermask3d):
