@@ -1,4 +1,4 @@
-"""From the masks that a segmenter of radiographs predicts to label maps as files, on the grid of the radiograph's file."""
+"""From masks that a segmenter of radiographs predicts to label maps, as files on the grid of the radiograph's own."""
 
 from __future__ import annotations
 
