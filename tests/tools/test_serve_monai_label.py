@@ -204,6 +204,18 @@ class TestServer:
         assert found.shape == source.shape and np.allclose(found.affine, source.affine)
         assert_right(np.asarray(found.dataobj)[::-1, ::-1, 0].T)  # stored as RAS
 
+    def test_a_file_can_be_sent_and_its_label_drawn(self, server, tmp_path):
+        tool, image = ROOT / "tools" / "ask_monai_label.py", server.folder / "studies" / "ankle.png"
+        words = [sys.executable, tool, server.url, SEGMENTER, image, tmp_path, "--params", '{"device": "cpu"}']
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert_right(np.asarray(Image.open(tmp_path / "ankle_label.png")))
+        assert done.stdout.splitlines() == [str(tmp_path / f"ankle_{name}.png") for name in ("label", "overlay")]
+        assert Image.open(tmp_path / "ankle_overlay.png").width > 2 * 150
+        words[3] = "none"
+        refused = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        assert refused.returncode == 1 and "500 Server Error" in refused.stderr
+
     def test_options_take_effect(self, server):
         plain = inferred(server, MMCCD, "flair")
         assert inferred(server, MMCCD, "flair", threshold=5.0).sum() < 0.1 * plain.sum()
