@@ -70,10 +70,13 @@ def main(arguments: Sequence[str]) -> None:
         folder = Path(app_dir) / "monaibundle" / "model" / name
         if not folder.is_dir():
             print(f"copying {name} to {folder}", flush=True)
-            started = folder.with_name(f".{name}")  # a start that is interrupted leaves no half of a bundle
-            shutil.rmtree(started, ignore_errors=True)
-            stage_segmenter(started) if name == SEGMENTER else stage(ROOT / "bundles" / name, started)
-            started.rename(folder)
+            unfinished = folder.with_name(f".{name}")  # a start that is interrupted leaves no half of a bundle
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if name == SEGMENTER:
+                stage_segmenter(unfinished)
+            else:
+                stage(ROOT / "bundles" / name, unfinished)
+            unfinished.rename(folder)
 
 
 if __name__ == "__main__":
