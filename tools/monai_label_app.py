@@ -2,18 +2,21 @@
 
 Beside MONAI Label's own app ``monaibundle``, with a copy of each bundle in ``model``, the folder gets ``stand_in``, a
 torchvision with the two functions that MONAI Label imports and does not use, where there is none. A copy that is there
-already is kept: it may have been trained.
+already is kept: it may have been trained. MaC-DM's segmenter is made a bundle of its own.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.package_bundle import ROOT, stage
+from shared.evaluation.report import write_json
+from tools.package_bundle import ROOT, contents, stage
+from tools.serve_monai_label import SEGMENTER
 
 STAND_IN = '''"""In place of torchvision, whose compiled part needs CUDA: what monailabel.transform.post imports."""
 
@@ -41,6 +44,23 @@ def copy_app(folder: Path) -> None:
         shutil.copytree(Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle", folder)
 
 
+def stage_segmenter(folder: Path) -> None:
+    """Make a bundle of MaC-DM's segmenter alone: the server reads one config, ``inference.json``, and ``model.pt``."""
+    parts = dict(contents(ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"))
+    copied = {name: file for name, file in parts.items() if name.startswith("scripts/")}
+    for name, file in {**copied, "models/model.pt": parts["models/segmenter/model.pt"]}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / name)
+    config, metadata, its_own = (
+        json.loads(parts[f"configs/{name}.json"].read_text(encoding="utf-8"))
+        for name in ("segment", "metadata", "segment_metadata")
+    )
+    (folder / "configs").mkdir()
+    own_weights = {"weights": "$os.path.join(@bundle_root, 'models', 'model.pt')"}
+    write_json(folder / "configs" / "inference.json", config | own_weights)
+    write_json(folder / "configs" / "metadata.json", metadata | its_own)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     app_dir, *bundles = arguments
@@ -50,7 +70,13 @@ def main(arguments: Sequence[str]) -> None:
         folder = Path(app_dir) / "monaibundle" / "model" / name
         if not folder.is_dir():
             print(f"copying {name} to {folder}", flush=True)
-            stage(ROOT / "bundles" / name, folder)
+            unfinished = folder.with_name(f".{name}")  # a start that is interrupted leaves no half of a bundle
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if name == SEGMENTER:
+                stage_segmenter(unfinished)
+            else:
+                stage(ROOT / "bundles" / name, unfinished)
+            unfinished.rename(folder)
 
 
 if __name__ == "__main__":

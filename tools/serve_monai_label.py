@@ -1,8 +1,9 @@
 """Serve the bundles to MONAI Label, and to 3D Slicer behind it: ``python tools/serve_monai_label.py --studies DIR``.
 
-DIR holds brain-extracted scans as NIfTI files; the server writes labels below it. The first start makes an environment,
-``.venv-monailabel``, and in ``--app_dir`` a copy of each bundle, which training on the server changes; the repository
-stays as it is. Nothing is fetched after the installation. Stop with Ctrl-C.
+DIR holds brain-extracted scans as NIfTI files, or radiographs as PNG or NIfTI; the server writes labels below it. The
+first start makes an environment, ``.venv-monailabel``, and in ``--app_dir`` a copy of each bundle, which training on
+the server changes, and of MaC-DM the segmenter alone, as a bundle of its own; the repository stays as it is. Nothing is
+fetched after the installation. Stop with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools.environment import MONAI_LABEL, ROOT, EnvironmentFailure, environment_python  # noqa: E402
 
 BUNDLES = sorted(folder.name for folder in (ROOT / "bundles").iterdir() if folder.name.startswith("brain_mri"))
+SEGMENTER = "tibia_radiograph_fracture_segmentation"  # of tibia_radiograph_synthesis_macdm
 
 
 def command(python: Path, given: argparse.Namespace) -> list[str]:
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     folder = {"type": lambda path: Path(path).resolve(), "metavar": "DIR"}
     parser.add_argument("--studies", required=True, **folder)
-    parser.add_argument("--bundles", nargs="+", choices=BUNDLES, default=BUNDLES)
+    models = [*BUNDLES, SEGMENTER]
+    parser.add_argument("--bundles", nargs="+", choices=models, default=models)
     parser.add_argument("--app_dir", default=ROOT / ".monailabel", **folder)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

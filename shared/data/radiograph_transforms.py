@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ _SAME = 0.02  # of the range between the percentiles: pixels that differ less fr
 class ReadRadiographd(MapTransform):
     """Read radiographs and masks as ``1 X Y`` float32, X down the rows of the screen, affine in mm (1 if unknown).
 
-    The affine is such that a NIfTI file written of it is read again as the same pixels.
+    The affine is such that a NIfTI file written of it is read again as the same pixels. Shape and affine of the volume
+    in the file itself (:mod:`~.screen`) are in the metadata, ``volume_shape`` and ``volume_affine``.
 
     Args:
         keys: paths of radiographs.
@@ -53,7 +54,10 @@ def _meta_tensor(image: Radiograph) -> MetaTensor:
     affine = torch.zeros(4, 4, dtype=torch.float64)
     affine[1, 0], affine[0, 1], affine[2, 2], affine[3, 3] = -down, -right, 1, 1  # down is posterior, right is left
     grid = {"affine": affine, "original_affine": affine.clone(), "spatial_shape": image.data.shape}  # for SaveImage
-    return MetaTensor(image.data[None].copy(), meta={**grid, "filename_or_obj": image.file})
+    volume = {"volume_shape": (*image.data.shape[::-1], 1), "volume_affine": np.diag([-right, -down, 1, 1])}  # ITK's
+    if image.volume_shape is not None:
+        volume = {"volume_shape": image.volume_shape, "volume_affine": image.volume_affine}
+    return MetaTensor(image.data[None].copy(), meta={**grid, **volume, "filename_or_obj": image.file})
 
 
 class RadiographUnitsd(MapTransform):
@@ -123,9 +127,29 @@ class SquareResized(MapTransform):
         return d
 
 
+def from_square(maps: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Bring maps from the square of :class:`SquareResized` back to the pixels that it was made of.
+
+    Args:
+        maps: ``C S S``.
+        shape: of the image before, ``X Y``.
+
+    Returns:
+        ``C X Y``, linearly interpolated; what lies on the padding is left out.
+    """
+    size, sides = maps.shape[-1], _sides(shape, maps.shape[-1])
+    rows, columns = (slice((size - side) // 2, (size - side) // 2 + side) for side in sides)
+    return functional.interpolate(maps[None, :, rows, columns], tuple(shape), mode="bilinear", antialias=True)[0]
+
+
+def _sides(shape: Sequence[int], size: int) -> list[int]:
+    """Sides of an image in pixels once the longer one is scaled to ``size``."""
+    return [max(1, round(size * side / max(shape))) for side in shape]
+
+
 def _scaled(image: MetaTensor, size: int) -> MetaTensor:
     old = image.shape[1:]
-    new = [max(1, round(size * side / max(old))) for side in old]
+    new = _sides(old, size)
     pixels = functional.interpolate(image.as_tensor()[None], new, mode="bilinear", antialias=True)[0]
     zoom = torch.eye(4, dtype=torch.float64)
     zoom[np.ix_([0, 1, 3], [0, 1, 3])] = torch.as_tensor(scale_affine(old, new, align_corners=False))

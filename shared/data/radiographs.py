@@ -1,9 +1,9 @@
 """Radiographs and their masks from PNG, DICOM and NIfTI files, as they stand on the screen.
 
 Pixels are ``X Y`` with X down the rows and Y along the columns, so ``pyplot.imshow(data, cmap="gray")`` shows them
-upright. PNG and DICOM are taken as stored. NIfTI is turned by its affine as a viewer does: left of the patient (in a
-sagittal plane posterior) to the right, inferior (in an axial plane posterior) down; this is how ITK and with it
-ITK-SNAP and 3D Slicer write a PNG as NIfTI, so masks drawn there match. Air is dark: ITK inverts MONOCHROME1.
+upright. PNG and DICOM are taken as stored. NIfTI is turned by its affine as a viewer does (:mod:`.screen`); this is how
+ITK and with it ITK-SNAP and 3D Slicer write a PNG as NIfTI, so masks drawn there match. Air is dark: ITK inverts
+MONOCHROME1.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from monai.data.image_reader import ITKReader, NibabelReader, PILReader
 from scipy import ndimage
 
 from .errors import InputError
+from .screen import to_screen
 
 MIN_SIDE = 32  # pixels
 _SPACING_TAGS = ("0028|0030", "0018|1164", "0018|2010")  # of the pixels, of the detector, of the scanner of a film
@@ -34,7 +34,8 @@ _AGAIN = "Copy or download it again, or save it again from the software that mad
 class Radiograph:
     """A 2D image that was read: ``data`` X Y float32, X down the rows; ``spacing`` mm along X and Y, None if unknown.
 
-    The spacing of a DICOM file is that in the plane of the detector where the file states no other.
+    The spacing of a DICOM file is that in the plane of the detector where the file states no other. ``volume_shape``
+    and ``volume_affine`` are of the volume in a NIfTI file (:mod:`.screen`), None for other files.
     """
 
     file: str
@@ -42,6 +43,8 @@ class Radiograph:
     data: np.ndarray
     spacing: tuple[float, float] | None = None
     warnings: list[str] = field(default_factory=list)
+    volume_shape: tuple[int, int, int] | None = None
+    volume_affine: np.ndarray | None = None
 
 
 def read_radiograph(file: str, key: str) -> Radiograph:
@@ -169,16 +172,10 @@ def _from_nifti(file: str, key: str) -> Radiograph:
         raise InputError(file, key, "is in metres or micrometres (xyzt_units)", "Save it with its pixel size in mm")
     if not np.isfinite(affine).all() or not np.linalg.det(affine):
         raise InputError(file, key, "its affine is singular or not finite", "Save it again with a valid affine in mm")
-    volume = nib.Nifti1Image(pixels.astype(np.float32).reshape(shape), affine)
-    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt("LPI"))
-    volume = volume.as_reoriented(turn)
-    across = volume.shape.index(1)
-    down, right = (axis for axis in (2, 1, 0) if axis != across)
-    spacing = nib.affines.voxel_sizes(volume.affine)
-    data = np.asarray(volume.dataobj).squeeze(across).T
+    data, spacing = to_screen(pixels.astype(np.float32).reshape(shape), affine)
     unknown = not header["sform_code"] and not header["qform_code"]
     notes = [f"{key}: no orientation in the NIfTI header, so it may be turned"] if unknown else []
-    return Radiograph(file, key, data, (float(spacing[down]), float(spacing[right])), notes)
+    return Radiograph(file, key, data, spacing, notes, shape, affine)
 
 
 def _one_channel(file: str, key: str, pixels: np.ndarray, spacing: tuple[float, float] | None = None) -> Radiograph:

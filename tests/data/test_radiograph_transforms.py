@@ -9,7 +9,13 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Resize, SaveImage
 from radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
-from shared.data.radiograph_transforms import RadiographUnitsd, ReadRadiographd, SquareResized, collimated_field
+from shared.data.radiograph_transforms import (
+    RadiographUnitsd,
+    ReadRadiographd,
+    SquareResized,
+    collimated_field,
+    from_square,
+)
 
 KEYS, MASKS = "image", ("tibia_mask", "lesion_mask")
 
@@ -171,6 +177,36 @@ class TestSquareResized:
         expected = [[0.9, 0, 0, 0.3], [0, 0.6, 0, 0.2 - 25 * 0.6], [0, 0, 1, 0], [0, 0, 0, 1]]
         np.testing.assert_allclose(result.affine, expected, atol=1e-9)
         assert result.meta["filename_or_obj"] == "f" and torch.equal(image.affine, affine)
+
+
+def restored(pixels: np.ndarray, size: int) -> np.ndarray:
+    return np.asarray(from_square(torch.as_tensor(squared(pixels, size))[None], pixels.shape)[0])
+
+
+class TestFromSquare:
+    @pytest.mark.parametrize("size", [96, 97])
+    @pytest.mark.parametrize("shape", [(400, 400), (300, 200), (200, 301), (97, 64), (50, 40), (96, 96), (77, 1234)])
+    def test_every_pixel_comes_back_to_its_place(self, shape, size):
+        margin = 2 + 2 * max(shape) // size
+        inside = tuple(slice(margin, -margin) for _ in shape)  # at the edges the filter is cut off
+        for position in np.indices(shape):
+            error = restored(position / max(shape), size) * max(shape) - position
+            assert abs(error[inside]).max() < 0.03 and abs(error[inside].mean()) < 1e-3
+
+    @pytest.mark.parametrize("shape", [(256, 256), (400, 300), (300, 500), (211, 173), (60, 45)])
+    def test_a_shape_without_symmetry_comes_back_where_it_was(self, shape):
+        x, y = np.indices(shape) / np.array(shape).reshape(2, 1, 1)
+        hook = ((x < 0.7) & (abs(y - 0.4) < 0.12)) | ((abs(x - 0.6) < 0.1) & (y > 0.4) & (y < 0.85))
+        found = restored(2.0 * hook - 1, 96) > 0
+        assert 2 * (found & hook).sum() / (found.sum() + hook.sum()) > 0.999
+        np.testing.assert_allclose(np.argwhere(found).mean(0), np.argwhere(hook).mean(0), atol=0.06)
+        assert np.array_equal(found[0], hook[0]), "it ends at the edge of the image, not before"
+
+    def test_what_lies_on_the_padding_does_not_come_in(self):
+        square = torch.ones(2, 64, 64)
+        square[:, :, 10:53] = 0  # 43 columns of an image of 300 x 200
+        assert not from_square(square, (300, 200)).any()
+        assert from_square(1 - square, (300, 200)).min() == 1
 
 
 def test_the_whole_chain_from_files(tmp_path):

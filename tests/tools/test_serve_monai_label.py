@@ -1,9 +1,10 @@
-"""serve_monai_label: the app it lays out, its command, and the real server with the bundles of anomalies."""
+"""serve_monai_label: the app it lays out, its command, and the real server with all it offers."""
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import io
 import json
 import os
 import signal
@@ -19,14 +20,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
+from PIL import Image
 
 from shared.data.phantom_brain import make_phantom
+from shared.data.phantom_tibia import make_radiograph
 from shared.data.weights import sha256
 from tools import monai_label_app
+from tools.bundle_checks import wrong_metadata, wrong_properties
 from tools.environment import MONAI_LABEL, environment_python
-from tools.serve_monai_label import BUNDLES, ROOT, command, main
+from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER, command, main
 
 ITERMASK3D, MMCCD, TSGM = BUNDLES
+MACDM = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 
 
 def test_studies_that_are_no_folder_are_refused_before_anything_is_made(tmp_path, capsys):
@@ -55,18 +60,62 @@ def test_the_stand_in_has_what_monai_label_imports_and_gives_way_to_a_real_torch
 
 def test_a_bundle_is_copied_once_and_with_the_code_it_needs(tmp_path, monkeypatch):
     monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: folder.mkdir(parents=True))
-    monai_label_app.main([str(tmp_path), ITERMASK3D])
     copy = tmp_path / "monaibundle" / "model" / ITERMASK3D
+    monkeypatch.setattr(monai_label_app, "stage", lambda bundle, folder: folder.mkdir(parents=True) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        monai_label_app.main([str(tmp_path), ITERMASK3D])
+    assert not copy.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
+    monai_label_app.main([str(tmp_path), ITERMASK3D])
     assert (copy / "scripts" / "shared" / "methods" / "itermask3d.py").is_file()
     (copy / "models" / "model.pt").write_text("trained here")
-    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
     monai_label_app.main([str(tmp_path), ITERMASK3D])
     assert (copy / "models" / "model.pt").read_text() == "trained here"
 
 
+def test_the_segmenter_of_macdm_becomes_a_bundle_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
+    monai_label_app.main([str(tmp_path), SEGMENTER])
+    bundle = tmp_path / "monaibundle" / "model" / SEGMENTER
+    assert sha256(bundle / "models" / "model.pt") == sha256(MACDM / "models" / "segmenter" / "model.pt")
+    assert {file.name for file in (bundle / "configs").iterdir()} == {"inference.json", "metadata.json"}
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    assert not [*wrong_metadata(metadata), *wrong_properties(bundle / "configs")]
+    assert metadata["version"] in metadata["changelog"]
+    make_png(tmp_path / "ankle.png")
+    words = ["--config_file", "configs/inference.json", "--image", str(tmp_path / "ankle.png"), "--output_dir", "out"]
+    done = subprocess.run([sys.executable, "-m", "monai.bundle", "run", *words], cwd=bundle, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert_right(np.asarray(Image.open(bundle / "out" / "ankle_label.png")))
+
+
+def ankle() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A radiograph with a fracture, its bone and its lesion, 256 rows of 150 pixels."""
+    made = make_radiograph(70001, "corner")
+    image, tibia, lesion = (a.T[:, 60:210] for a in (made.image, made.tibia_mask > 0, made.lesion_mask > 0))
+    return image, tibia | lesion, lesion
+
+
+def make_png(path: Path) -> None:
+    Image.fromarray(np.round(65535 * ankle()[0]).astype(np.uint16)).save(path)
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def assert_right(label: np.ndarray) -> None:
+    """A label map in rows and columns outlines bone and lesion of :func:`ankle` where they are."""
+    _, bone, lesion = ankle()
+    assert label.shape == bone.shape and set(np.unique(label)) == {0, 1, 2}
+    assert dice(label > 0, bone) > 0.95 and dice(label == 2, lesion) > 0.6
+    assert max(dice(wrong > 0, bone) for wrong in (label[::-1], label[:, ::-1], label[::-1, ::-1])) < 0.9
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
-    """The server on three scans of one phantom, two of them labelled; its environment is made where it is missing."""
+    """The server on scans of a phantom, two of them labelled, and on an ankle; its environment is made if need be."""
     environment_python(wanted=MONAI_LABEL)
     folder = tmp_path_factory.mktemp("monai_label")
     phantom, labels = (
@@ -82,6 +131,9 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
         nib.save(nib.Nifti1Image(volume, phantom.affine), folder / "studies" / f"{name}.nii.gz")
     for name in ("t1", "again"):
         nib.save(nib.Nifti1Image(phantom.label, phantom.affine), labels / f"{name}.nii.gz")
+    make_png(folder / "studies" / "ankle.png")
+    volume = nib.Nifti1Image(ankle()[0].T[..., None], np.diag([-0.2, -0.2, 1, 1]) + np.eye(4, k=3) * 5)
+    nib.save(nib.as_closest_canonical(volume), folder / "studies" / "volume.nii.gz")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -107,8 +159,8 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
     process.wait(30)
 
 
-def inferred(server: SimpleNamespace, bundle: str, image: str, **options: object) -> np.ndarray:
-    """The label that the server finds, on the grid of the image."""
+def answered(server: SimpleNamespace, bundle: str, image: str, **options: object) -> bytes:
+    """The file that the server answers with."""
     answer = requests.post(
         f"{server.url}/infer/{bundle}",
         params={"image": image, "output": "image"},
@@ -116,7 +168,12 @@ def inferred(server: SimpleNamespace, bundle: str, image: str, **options: object
         timeout=300,
     )
     assert answer.status_code == 200, answer.text
-    found = nib.Nifti1Image.from_bytes(gzip.decompress(answer.content))
+    return answer.content
+
+
+def inferred(server: SimpleNamespace, bundle: str, image: str, **options: object) -> np.ndarray:
+    """The label that the server finds in a brain, on the grid of the image."""
+    found = nib.Nifti1Image.from_bytes(gzip.decompress(answered(server, bundle, image, **options)))
     assert found.shape == server.shape and np.allclose(found.affine, server.affine)
     return np.asarray(found.dataobj)
 
@@ -124,8 +181,11 @@ def inferred(server: SimpleNamespace, bundle: str, image: str, **options: object
 @pytest.mark.slow
 class TestServer:
     def test_it_offers_each_bundle_with_its_label_and_options(self, server):
-        assert set(server.info["models"]) == set(BUNDLES)
-        for model in server.info["models"].values():
+        models = dict(server.info["models"])
+        segmenter = models.pop(SEGMENTER)
+        assert (segmenter["labels"], segmenter["dimension"]) == ({"tibia": 1, "lesion": 2}, 2)
+        assert SEGMENTER not in server.info["trainers"] and set(models) == set(BUNDLES)
+        for model in models.values():
             assert model["labels"] == {"anomaly": 1} and {"sequence", "threshold"} <= set(model["config"])
         assert {"steps", "samples"} <= set(server.info["models"][TSGM]["config"])
 
@@ -134,6 +194,27 @@ class TestServer:
         others = [inferred(server, bundle, "flair") for bundle in (MMCCD, TSGM)]
         assert all(0 < label.mean() < 0.2 and set(np.unique(label)) == {0, 1} for label in (first, *others))
         assert np.array_equal(inferred(server, ITERMASK3D, "t1"), first)
+
+    def test_radiographs_are_answered_in_their_own_format_and_grid(self, server):
+        with Image.open(io.BytesIO(answered(server, SEGMENTER, "ankle"))) as picture:
+            assert (picture.format, picture.mode) == ("PNG", "L")
+            assert_right(np.asarray(picture))
+        source = nib.load(server.folder / "studies" / "volume.nii.gz")
+        found = nib.Nifti1Image.from_bytes(gzip.decompress(answered(server, SEGMENTER, "volume")))
+        assert found.shape == source.shape and np.allclose(found.affine, source.affine)
+        assert_right(np.asarray(found.dataobj)[::-1, ::-1, 0].T)  # stored as RAS
+
+    def test_a_file_can_be_sent_and_its_label_drawn(self, server, tmp_path):
+        tool, image = ROOT / "tools" / "ask_monai_label.py", server.folder / "studies" / "ankle.png"
+        words = [sys.executable, tool, server.url, SEGMENTER, image, tmp_path, "--params", '{"device": "cpu"}']
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert_right(np.asarray(Image.open(tmp_path / "ankle_label.png")))
+        assert done.stdout.splitlines() == [str(tmp_path / f"ankle_{name}.png") for name in ("label", "overlay")]
+        assert Image.open(tmp_path / "ankle_overlay.png").width > 2 * 150
+        words[3] = "none"
+        refused = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        assert refused.returncode == 1 and "500 Server Error" in refused.stderr
 
     def test_options_take_effect(self, server):
         plain = inferred(server, MMCCD, "flair")
