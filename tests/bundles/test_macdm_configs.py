@@ -89,7 +89,7 @@ def test_normals_and_fractures_are_trained_on_in_equal_number(parsed, tmp_path):
 
 def test_default_draws_25_samples_in_few_evaluations(parsed):
     config = parsed("inference")
-    assert config["steps"] <= 25 and config["sampler"] == "learned_variance"
+    assert config["steps"] <= 25 and config["sampler"] == "dpmpp_2m"
 
 
 def test_properties_of_the_workflows_are_there(macdm, tmp_path):

@@ -80,10 +80,7 @@ def test_a_run_leaves_images_masks_a_table_a_datalist_and_a_page(drawn, given):
     assert [row["case_id"] for row in rows] == ["normal_0001", "fracture_0001", "normal_0002", "fracture_0002"]
     assert list(rows[0])[: len(COLUMNS)] == COLUMNS
     for row in rows:
-        assert row["class"] == row["case_id"].split("_")[0] and (row["steps"], row["sampler"]) == (
-            "3",
-            "learned_variance",
-        )
+        assert row["class"] == row["case_id"].split("_")[0] and (row["steps"], row["sampler"]) == ("3", "dpmpp_2m")
         assert (row["seed"], row["guidance"], row["level"], row["w2"]) == ("0", "4.0", "1.0", "0.5")
         assert 0 <= float(row["class_probability"]) <= 1 and row["nearest_case"].startswith("tibia0000")
         assert bool(row["reason"]) == (row["accepted"] == "False")
