@@ -54,7 +54,8 @@ class CaseRecords:
         """What the results of this run depend on: its command, all but ``--resume``, and the sha256 of its weights."""
         words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
         if "--resume" in words:
-            del words[words.index("--resume") :][:2]
+            option = words.index("--resume")
+            del words[option : option + 2]
         return {"command": words, "weights": [sha256(file) for file in self.weights if Path(file).is_file()]}
 
     def start(self) -> None:

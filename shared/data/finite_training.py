@@ -25,7 +25,7 @@ class FiniteTraining:
 
     def check_losses(self, engine: Engine) -> None:
         """Raises NonFiniteError."""
-        losses = {name: float(x) for name, x in engine.state.output.items() if _is_number(x)}
+        losses = {name: torch.as_tensor(x).item() for name, x in engine.state.output.items() if _is_number(x)}
         wrong = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
             batch = engine.state.batch

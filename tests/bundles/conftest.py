@@ -76,13 +76,17 @@ class Bundle:
         command = [sys.executable, *launcher, *self.command(configs, options, root)]
         return subprocess.run(command, cwd=cwd or ROOT, env=environment(), capture_output=True, text=True, timeout=900)
 
-    def run_until(self, sign: Path, configs: str, options: Mapping[str, Any], log: Path) -> None:
-        """Start in a process group of its own and kill it without warning once the file ``sign`` is there."""
+    def start(self, configs: str, options: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
+        """Start in a process group of its own, at the root."""
         command = [sys.executable, *self.command(configs, options, self.root)]
         with log.open("wb") as stream:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command, cwd=ROOT, env=environment(), stdout=stream, stderr=stream, start_new_session=True
             )
+
+    def run_until(self, sign: Path, configs: str, options: Mapping[str, Any], log: Path) -> None:
+        """Start and kill without warning once the file ``sign`` is there."""
+        process = self.start(configs, options, log)
         deadline = time.monotonic() + 120
         while not sign.is_file() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess, Popen
 from typing import Any, NamedTuple
 
-import pytest
 import torch
 from conftest import Bundle, tumours_and_healthy
 
@@ -64,14 +64,20 @@ class Training(NamedTuple):
         """Write the data below a folder; returns ``options(out, **more)`` of a run that writes to ``out``."""
         folder.mkdir()
         given = {**BUNDLES[self.bundle](folder), "num_workers": 0, "val_interval": 1, **self.options}
+        known = self.in_checkout.parsed(*self.configs.replace(".json", "").split()).get()
+        given = {key: value for key, value in given.items() if key.split("#")[0] in known}  # of this training
         return lambda out, **more: {**given, "ckpt_dir": out, "output_dir": out, **more}
 
-    def run(self, options: dict[str, Any]) -> Any:
-        """Run to the end, as :meth:`conftest.Bundle.run`."""
-        return self.in_bundle.run(self.configs, options)
+    def run(self, options: dict[str, Any]) -> CompletedProcess[str]:
+        """Run to the end."""
+        return self.in_checkout.run(self.configs, options)
+
+    def start(self, options: dict[str, Any], log: Path) -> Popen[bytes]:
+        """Start in a process group of its own."""
+        return self.in_checkout.start(self.configs, options, log)
 
     @property
-    def in_bundle(self) -> Bundle:
+    def in_checkout(self) -> Bundle:
         return Bundle(Path("bundles") / self.bundle)
 
 
@@ -86,8 +92,3 @@ TRAININGS = {
     "macdm resnet34": Training("tibia_radiograph_synthesis_macdm", "train_resnet34.json", {}),
     "macdm unet": Training("tibia_radiograph_synthesis_macdm", "train_resnet34.json train_unet.json", SMALL_UNET),
 }
-
-
-@pytest.fixture(scope="module", params=TRAININGS)
-def training(request: pytest.FixtureRequest) -> Training:
-    return TRAININGS[request.param]

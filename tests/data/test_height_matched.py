@@ -167,7 +167,7 @@ def test_masks_follow_the_augmentation_which_each_slice_has_of_its_own():
 def test_sequences_are_stacked_in_the_order_of_the_keys(cases):
     pairs = HeightMatchedPairs(cases, ["height", "slice"], Compose(), 5)
     for pair in (pairs[n] for n in range(5)):
-        assert list(pair) == [f"{d}{mask}" for d in DOMAINS for mask in ("", "_brain_mask", "_lesion_free")]
+        assert list(pair) == [f"{d}{mask}" for d in DOMAINS for mask in ("", "_case_id", "_brain_mask", "_lesion_free")]
         for domain in DOMAINS:
             assert type(pair[domain]) is torch.Tensor and pair[domain].shape == (2, 10, 8)
             assert pair[f"{domain}_brain_mask"].shape == pair[f"{domain}_lesion_free"].shape == (1, 10, 8)
