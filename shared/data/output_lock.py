@@ -10,6 +10,7 @@ import socket
 import sys
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,7 +29,7 @@ class OutputLock:
     What killed runs have left half-written in the folders is removed.
 
     Args:
-        folders: made where they are missing; the same one may be named twice.
+        folders: made where they are missing, and removed if they stay empty; the same one may be named twice.
 
     Raises:
         OutputError: another process uses one of them.
@@ -36,6 +37,7 @@ class OutputLock:
 
     def __init__(self, folders: Sequence[str]) -> None:
         for folder in sorted({Path(folder).resolve() for folder in folders}):
+            new = not folder.is_dir()
             folder.mkdir(parents=True, exist_ok=True)
             lock, owner = FileLock(folder / ".lock"), folder / ".lock_owner"
             try:
@@ -44,7 +46,7 @@ class OutputLock:
                 _refuse(folder, owner)
                 continue  # an earlier run of this very process
             owner.write_text(f"{os.getpid()} on {socket.gethostname()}: {shlex.join(sys.argv)}", encoding="utf-8")
-            weakref.finalize(self, _release, lock, owner)
+            weakref.finalize(self, _release, lock, owner, new)
             for file in folder.iterdir():
                 if _HALF_WRITTEN.fullmatch(file.name):
                     logger.info("removing %s, left by a run that was killed", file)
@@ -62,7 +64,10 @@ def _refuse(folder: Path, owner: Path) -> None:
         )
 
 
-def _release(lock: FileLock, owner: Path) -> None:
+def _release(lock: FileLock, owner: Path, new: bool) -> None:
     owner.unlink(missing_ok=True)
     Path(lock.lock_file).unlink(missing_ok=True)
     lock.release()
+    if new:
+        with suppress(OSError):  # it holds something now
+            owner.parent.rmdir()

@@ -6,10 +6,8 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from run_outputs import load
@@ -35,13 +33,6 @@ def hashes(folder: Path) -> dict[str, str]:
     return {name: sha256(folder / name) for name in ("checkpoint.pt", "model.pt")}
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_loss_that_is_not_finite_stops_the_training_and_overwrites_nothing(trained):
     """An absurd learning rate: the weights after the first step give no finite loss, or are not finite themselves."""
     before = hashes(trained.out)
@@ -57,31 +48,46 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_overwrites_nothing(tra
     assert hashes(trained.out) == before
 
 
-def test_ctrl_c_leaves_a_state_to_resume_and_says_so_in_a_line(trained, tmp_path):
-    process = trained.training.start(trained.options(tmp_path, max_epochs=1000), tmp_path / "log")
-    wait_for(lambda: (tmp_path / "checkpoint.pt").is_file() or process.poll() is not None)
+@pytest.fixture(scope="module")
+def stopped(trained, tmp_path_factory) -> SimpleNamespace:
+    """A training that is stopped by Ctrl-C after its first checkpoint; while it was on, others were started."""
+    out = tmp_path_factory.mktemp("stopped")
+    process = trained.training.start(trained.options(out, max_epochs=1000), out / "log")
+    while not (out / "checkpoint.pt").is_file() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    others = [trained.options(out), trained.options(out, output_dir=out / "other")]
+    refused = [trained.training.run(options) for options in others]
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    log = (tmp_path / "log").read_text()
-    assert f"--resume true goes on from {tmp_path / 'checkpoint.pt'}" in log
-    done = load(tmp_path / "checkpoint.pt")["lr_scheduler"]["last_epoch"]
-    again = trained.training.run(trained.options(tmp_path, max_epochs=done + 1, resume=True))
+    code = process.wait(120)
+    return SimpleNamespace(out=out, code=code, pid=process.pid, log=(out / "log").read_text(), refused=refused)
+
+
+@pytest.mark.parametrize("trained", [FAST], indirect=True)
+def test_a_second_training_in_one_of_the_folders_is_refused(stopped):
+    for done in stopped.refused:
+        assert done.returncode == 1
+        assert re.search(f"OutputError: {stopped.out}: in use by another run, process {stopped.pid} on .*", done.stderr)
+    assert not (stopped.out / "other").exists()
+
+
+@pytest.mark.parametrize("trained", [FAST], indirect=True)
+def test_ctrl_c_leaves_a_state_to_resume_and_says_so_in_a_line(stopped, trained):
+    assert stopped.code == 130
+    assert f"--resume true goes on from {stopped.out / 'checkpoint.pt'}" in stopped.log
+    assert "Traceback" not in stopped.log
+    done = load(stopped.out / "checkpoint.pt")["lr_scheduler"]["last_epoch"]
+    again = trained.training.run(trained.options(stopped.out, max_epochs=done + 1, resume=True))
     assert again.returncode == 0 and f"after epoch {done}" in again.stdout, again.stderr
-    assert load(tmp_path / "checkpoint.pt")["lr_scheduler"]["last_epoch"] == done + 1
+    assert load(stopped.out / "checkpoint.pt")["lr_scheduler"]["last_epoch"] == done + 1
+    assert not [file.name for file in stopped.out.iterdir() if file.name.startswith(".")]
 
 
-def test_a_second_training_in_the_folder_is_refused_until_the_first_is_dead(trained, tmp_path):
-    process = trained.training.start(trained.options(tmp_path, max_epochs=1000, num_workers=1), tmp_path / "log")
-    wait_for(lambda: (tmp_path / "checkpoint.pt").is_file() or process.poll() is not None)
-    for options in (trained.options(tmp_path), trained.options(tmp_path, output_dir=tmp_path / "other")):
-        second = trained.training.run(options)
-        assert second.returncode == 1
-        assert re.search(f"OutputError: {tmp_path}: in use by another run, process {process.pid} on ", second.stderr)
-    assert process.poll() is None, "the first goes on"
-    process.kill()  # its worker lives on for some seconds
-    process.wait()
-    done = load(tmp_path / "checkpoint.pt")["lr_scheduler"]["last_epoch"]
-    (tmp_path / ".checkpoint.pt.123").write_bytes(b"half a checkpoint")
-    third = trained.training.run(trained.options(tmp_path, max_epochs=done + 1, resume=True))
-    assert third.returncode == 0, third.stderr
-    assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".")]
+@pytest.mark.parametrize("name", TRAININGS)
+def test_every_training_is_locked_checked_first_and_written_last(name):
+    """As the files say: nothing is built before the folders are this run's, nothing learnt or written unchecked."""
+    parser = TRAININGS[name].parsed
+    handlers = [handler["_target_"].split(".")[-1] for handler in parser.get("train#handlers")]
+    assert handlers[0] == "FiniteTraining" and handlers.index("TrainingState") < handlers.index("StatsHandler")
+    assert parser.get("run")[0] == "$@lock" and parser.get("lock")["folders"] == ["@output_dir", "@ckpt_dir"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,11 +58,6 @@ def when_written(folder: Path, case_ids: list[str]) -> dict[str, int]:
     return {str(file): file.stat().st_mtime_ns for file in files}
 
 
-def wait_for_a_case(process: subprocess.Popen[bytes], out: Path) -> None:
-    while not list(out.glob(".finished/*.json")) and process.poll() is None:
-        time.sleep(0.005)
-
-
 @pytest.fixture(scope="module", params=NAMES)
 def run(request: pytest.FixtureRequest, datalist: Path, tmp_path_factory) -> SimpleNamespace:
     """A run without interruption."""
@@ -74,49 +68,47 @@ def run(request: pytest.FixtureRequest, datalist: Path, tmp_path_factory) -> Sim
     return SimpleNamespace(bundle=bundle, options=options, out=out)
 
 
-def test_the_rest_is_done_after_ctrl_c_and_all_is_as_without_it(run, tmp_path):
-    options = {**run.options, "output_dir": tmp_path}
-    process = run.bundle.start("inference.json", options, tmp_path / "log")
-    wait_for_a_case(process, tmp_path)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, (tmp_path / "log").read_text()
-    finished = [row["case_id"] for row in rows(tmp_path)]
-    assert 1 <= len(finished) < CASES
-    stopped = f"stopped by Ctrl-C: {len(finished)} of {CASES} (cases|samples) finished; .*--resume true goes on"
-    assert re.search(stopped, (tmp_path / "log").read_text())
-    before = when_written(tmp_path, finished)
-    assert len(before) >= 4 * len(finished)
-
-    done = run.bundle.run("inference.json", {**options, "resume": True})
-    assert done.returncode == 0, done.stderr
-    assert f"{len(finished)} of {CASES} cases are finished already" in done.stdout
-    assert when_written(tmp_path, finished) == before, "finished cases are not done again"
-    assert rows(tmp_path) == rows(run.out)
-    one, other = results(run.out), results(tmp_path)
-    assert sorted(one) == sorted(other) and all(np.array_equal(one[name], other[name]) for name in one)
-    pages = [(folder / "report.html").read_text().count("data:image/png") for folder in (run.out, tmp_path)]
-    assert pages[0] == pages[1] > 0
-
-
-def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(run, tmp_path):
-    options = {**run.options, "output_dir": tmp_path}
-    process = run.bundle.start("inference.json", options, tmp_path / "log")
-    while not (tmp_path / ".lock_owner").is_file() and process.poll() is None:
+@pytest.fixture(scope="module")
+def stopped(run, tmp_path_factory) -> SimpleNamespace:
+    """The same run in another folder, stopped by Ctrl-C after its first case; while it was on, a second was started."""
+    out = tmp_path_factory.mktemp("stopped")
+    options = {**run.options, "output_dir": out}
+    process = run.bundle.start("inference.json", options, out / "log")
+    while not list(out.glob(".finished/*.json")) and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGSTOP)
     second = run.bundle.run("inference.json", options)
     process.send_signal(signal.SIGCONT)
-    assert second.returncode == 1
-    assert re.search(f"OutputError: {tmp_path}: in use by another run, process {process.pid} on .*folder", second.stderr)
-    assert process.wait(120) == 0, (tmp_path / "log").read_text()
-    assert rows(tmp_path) == rows(run.out)
+    process.send_signal(signal.SIGINT)
+    code = process.wait(120)
+    log = (out / "log").read_text()
+    return SimpleNamespace(out=out, options=options, code=code, pid=process.pid, log=log, second=second)
 
 
-def test_cases_of_another_command_are_not_taken_for_finished(run, tmp_path):
-    """Nor are they done again, unless that is what the command says: without --resume."""
-    before = when_written(run.out, [row["case_id"] for row in rows(run.out)])
-    options = {**run.options, "output_dir": run.out, "seed": 7, "resume": True}
-    done = run.bundle.run("inference.json", options)
-    assert done.returncode == 1
-    assert re.search(f"OutputError: {run.out}: '.*' is from another command or other weights. Resume with", done.stderr)
-    assert when_written(run.out, [row["case_id"] for row in rows(run.out)]) == before
+def test_a_second_run_in_the_folder_is_refused(stopped):
+    assert stopped.second.returncode == 1
+    message = f"OutputError: {stopped.out}: in use by another run, process {stopped.pid} on .*choose another folder"
+    assert re.search(message, stopped.second.stderr)
+
+
+def test_the_rest_is_done_after_ctrl_c_and_all_is_as_without_it(run, stopped):
+    finished = [row["case_id"] for row in rows(stopped.out)]
+    assert stopped.code == 130 and 1 <= len(finished) < CASES
+    said = f"stopped by Ctrl-C: {len(finished)} of {CASES} (cases|samples) finished; .*--resume true goes on"
+    assert re.search(said, stopped.log) and "Traceback" not in stopped.log
+    before = when_written(stopped.out, finished)
+    assert len(before) >= 4 * len(finished)
+
+    foreign = run.bundle.run("inference.json", {**stopped.options, "seed": 7, "resume": True})
+    assert foreign.returncode == 1
+    assert re.search(f"OutputError: {stopped.out}: '.*' is from another command or other weights", foreign.stderr)
+
+    done = run.bundle.run("inference.json", {**stopped.options, "resume": True})
+    assert done.returncode == 0, done.stderr
+    assert f"{len(finished)} of {CASES} cases are finished already" in done.stdout
+    assert when_written(stopped.out, finished) == before, "finished cases are not done again"
+    assert rows(stopped.out) == rows(run.out)
+    one, other = results(run.out), results(stopped.out)
+    assert sorted(one) == sorted(other) and all(np.array_equal(one[name], other[name]) for name in one)
+    pages = [(folder / "report.html").read_text().count("data:image/png") for folder in (run.out, stopped.out)]
+    assert pages[0] == pages[1] > 0

@@ -52,16 +52,14 @@ def listed(itermask3d, tumour, tmp_path_factory):
     keys = {"PSR": "image", "LAS": "t1", "RAS": "t1"}
     cases = [{"case_id": f"case {codes}", key: f"{codes.lower()}.nii.gz"} for codes, key in keys.items()]
     (tumour.folder / "list.json").write_text(json.dumps({"training": [], "test": cases}))
-    done = itermask3d.run(
-        "inference.json", {"datalist": tumour.folder / "list.json", "output_dir": out}, cwd=elsewhere
-    )
+    done = itermask3d.run("inference.json", {"datalist": tumour.folder / "list.json", "output_dir": out}, cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert not list(elsewhere.iterdir()), "files were left in the working folder"
     return out
 
 
 def test_outputs_are_named_and_lie_on_the_grid_of_the_input(single, tumour):
-    assert {f.name for f in single.iterdir()} == {*REPORTS, *(f"las_{name}.nii.gz" for name in OUTPUTS)}
+    assert {f.name for f in single.iterdir()} == {".finished", *REPORTS, *(f"las_{name}.nii.gz" for name in OUTPUTS)}
     image, out = nib.load(tumour.files["LAS"]), read(single, "las")
     for name, dtype in zip(OUTPUTS, ("float32", "uint8", "float32")):
         volume = getattr(out, name)

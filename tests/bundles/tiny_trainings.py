@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from conftest import Bundle, tumours_and_healthy
+from monai.bundle import ConfigParser
 
 from shared.cycle.cyclegan import CycleGAN
 from shared.data import phantom_brain, phantom_tibia
@@ -64,21 +65,25 @@ class Training(NamedTuple):
         """Write the data below a folder; returns ``options(out, **more)`` of a run that writes to ``out``."""
         folder.mkdir()
         given = {**BUNDLES[self.bundle](folder), "num_workers": 0, "val_interval": 1, **self.options}
-        known = self.in_checkout.parsed(*self.configs.replace(".json", "").split()).get()
-        given = {key: value for key, value in given.items() if key.split("#")[0] in known}  # of this training
+        given = {key: value for key, value in given.items() if key.split("#")[0] in self.parsed.get()}
         return lambda out, **more: {**given, "ckpt_dir": out, "output_dir": out, **more}
+
+    @property
+    def checkout(self) -> Bundle:
+        return Bundle(Path("bundles") / self.bundle)
+
+    @property
+    def parsed(self) -> ConfigParser:
+        """The configs, in this process."""
+        return self.checkout.parsed(*self.configs.replace(".json", "").split())
 
     def run(self, options: dict[str, Any]) -> CompletedProcess[str]:
         """Run to the end."""
-        return self.in_checkout.run(self.configs, options)
+        return self.checkout.run(self.configs, options)
 
     def start(self, options: dict[str, Any], log: Path) -> Popen[bytes]:
         """Start in a process group of its own."""
-        return self.in_checkout.start(self.configs, options, log)
-
-    @property
-    def in_checkout(self) -> Bundle:
-        return Bundle(Path("bundles") / self.bundle)
+        return self.checkout.start(self.configs, options, log)
 
 
 SMALL_UNET = {"network_def#channels": [4, 4, 8, 8, 8]}

@@ -29,7 +29,10 @@ def test_finished_cases_are_read_in_the_order_of_the_run_and_the_rest_remains(tm
     assert first.remaining == CASES and first.read() == []
     first.save({"case_id": "a", "score": float("nan"), "notes": ["thick", "ü"]}, b"\x89PNG")
     first.save({"case_id": "b", "score": 0.1}, b"")
-    expected = [({"case_id": "b", "score": 0.1}, b""), ({"case_id": "a", "score": None, "notes": ["thick", "ü"]}, b"\x89PNG")]
+    expected = [
+        ({"case_id": "b", "score": 0.1}, b""),
+        ({"case_id": "a", "score": None, "notes": ["thick", "ü"]}, b"\x89PNG"),
+    ]
     assert first.read() == expected
     again = records(tmp_path, resume=True)
     assert again.remaining == [{"case_id": "ü 1"}] and again.read() == expected

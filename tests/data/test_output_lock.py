@@ -36,7 +36,12 @@ def test_a_folder_is_made_kept_and_left_as_it_was(tmp_path):
     assert owner.startswith(f"{os.getpid()} on ")
     del lock
     gc.collect()
-    assert list((tmp_path / "new" / "out").iterdir()) == []
+    assert list((tmp_path / "new").iterdir()) == []
+    lock = OutputLock([str(tmp_path / "new" / "out")])
+    (tmp_path / "new" / "out" / "report.csv").touch()
+    del lock
+    gc.collect()
+    assert [file.name for file in (tmp_path / "new" / "out").iterdir()] == ["report.csv"]
 
 
 def test_another_process_is_named_and_its_death_frees_the_folder(tmp_path):

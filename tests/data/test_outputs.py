@@ -199,7 +199,9 @@ def test_report_files(tmp_path: Path, weights: str, cases: list[dict[str, Any]])
     with open(tmp_path / "out" / "report.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["case_id"], row["status"]) for row in rows] == [
-        ("first", "done"), ("second", "done"), ("bad", "failed")
+        ("first", "done"),
+        ("second", "done"),
+        ("bad", "failed"),
     ]
     content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert content["failures"] == [FAILURE]
