@@ -74,7 +74,7 @@ class HeightMatchedPairs(Dataset):
         return self.length
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """``healthy`` and ``tumor`` ``S X Y``, each with ``_brain_mask``, ``_lesion_free`` ``1 X Y`` and ``_case_id``."""
+        """``healthy`` and ``tumor`` ``S X Y``, each with ``_case_id``, ``_brain_mask`` and ``_lesion_free``."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         random = np.random.RandomState(derive_seed(self.seed, epoch, index))
         tenth = self.tenths[random.randint(len(self.tenths))]

@@ -20,11 +20,11 @@ from PIL import Image
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..evaluation.radiograph_grid import outlined, picture_grid, png
 from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
-from .atomic import replacing
 from .case_records import CaseRecords
 from .finished_cases import finished_cases
 from .interruption import end_if_interrupted
 from .radiograph_door import MASKS, RadiographDoor
+from .sample_files import listed_sample, write_sample
 from .weights import sha256
 
 COLUMNS = tuple(
@@ -119,7 +119,7 @@ class SampleReports:
             known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
             row = {**known, **self.settings, **record, **near}
             row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)
-            _write_sample(self.folder, sample, case_id, accepted)
+            write_sample(self.folder, sample, case_id, accepted)
             self._add(row, tile)
             self.records.save(row, png(tile))
         self._write_tables()
@@ -145,7 +145,7 @@ class SampleReports:
     def _write_tables(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_csv(self.folder / "samples.csv", self.rows)
-        listed = [_listed(row) for row in self.rows if row["accepted"]]
+        listed = [listed_sample(row) for row in self.rows if row["accepted"]]
         write_json(self.folder / "datalist.json", {"training": listed})
 
     def write(self) -> None:
@@ -176,26 +176,6 @@ class SampleReports:
 
 def _vectors(radiographs: Sequence[torch.Tensor]) -> np.ndarray:
     return blurred_pixels(np.stack([np.asarray(radiograph, dtype=np.float32) for radiograph in radiographs]))
-
-
-def _write_sample(folder: Path, sample: np.ndarray, case_id: str, accepted: bool) -> None:
-    """Write the three files of a sample ``3 X Y``."""
-    image = np.round((sample[0] + 1) / 2 * 65535).astype(np.uint16)
-    pictures = {"image": image, **{key: 255 * (sample[i] > 0).astype(np.uint8) for i, key in enumerate(MASKS, 1)}}
-    place, other = ("samples", "rejected") if accepted else ("rejected", "samples")
-    for key, pixels in pictures.items():
-        name = f"{case_id}_{key}.png"
-        with replacing(folder / place / name) as temporary:
-            Image.fromarray(pixels).save(temporary, "PNG")
-        (folder / other / name).unlink(missing_ok=True)  # of an earlier run
-
-
-def _listed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An accepted sample as a case of a datalist."""
-    case_id, source = row["case_id"], row["source_id"]
-    files = {key: f"samples/{case_id}_{key}.png" for key in ("image", *MASKS)}
-    group = {} if source is None else {"patient_id": str(source)}
-    return {"case_id": case_id, **files, "class_label": row["class_label"], **group}
 
 
 def _tile(case: Mapping[str, Any], sample: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ def kill_at_random(process: subprocess.Popen[bytes], checkpoint: Path, seed: str
 
 
 def kill_while_writing(process: subprocess.Popen[bytes], checkpoint: Path) -> None:
-    """Within the writing of a checkpoint after the first: what is written to is there while the process stands still."""
+    """While a checkpoint after the first is written: its temporary file is there as the process stands still."""
     half_written = checkpoint.with_name(f".{checkpoint.name}.{process.pid}")
     while process.poll() is None:
         if half_written.is_file() and checkpoint.is_file():

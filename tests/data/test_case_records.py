@@ -27,12 +27,10 @@ def records(folder: Path, resume: bool = False, cases: list[dict[str, str]] = CA
 def test_finished_cases_are_read_in_the_order_of_the_run_and_the_rest_remains(tmp_path):
     first = records(tmp_path)
     assert first.remaining == CASES and first.read() == []
-    first.save({"case_id": "a", "score": float("nan"), "notes": ["thick", "ü"]}, b"\x89PNG")
+    row = {"case_id": "a", "score": float("nan"), "notes": ["thick", "ü"]}
+    first.save(row, b"\x89PNG")
     first.save({"case_id": "b", "score": 0.1}, b"")
-    expected = [
-        ({"case_id": "b", "score": 0.1}, b""),
-        ({"case_id": "a", "score": None, "notes": ["thick", "ü"]}, b"\x89PNG"),
-    ]
+    expected = [({"case_id": "b", "score": 0.1}, b""), ({**row, "score": None}, b"\x89PNG")]
     assert first.read() == expected
     again = records(tmp_path, resume=True)
     assert again.remaining == [{"case_id": "ü 1"}] and again.read() == expected
