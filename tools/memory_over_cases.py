@@ -23,7 +23,7 @@ _EVERY = 0.2  # seconds
 def resident_mb(process_id: int) -> float:
     """Megabytes of a process that are in memory; 0 where it has ended."""
     lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
-    return sum(int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmRSS"))
+    return sum(1024 * int(line.split()[1]) / 1e6 for line in lines if line.startswith("VmRSS"))
 
 
 def watch(options: Sequence[str], output_dir: Path) -> tuple[int, np.ndarray]:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,18 @@ class Bundle:
         return subprocess.run(command, cwd=cwd or ROOT, env=environment(), capture_output=True, text=True, timeout=900)
 
     def start(self, configs: str, options: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
-        """Start in a process group of its own, at the root."""
+        """Start in a process group of its own, at the root; it heeds Ctrl-C, as no background job of a shell would."""
         command = [sys.executable, *self.command(configs, options, self.root)]
+        heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
         with log.open("wb") as stream:
             return subprocess.Popen(
-                command, cwd=ROOT, env=environment(), stdout=stream, stderr=stream, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=environment(),
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                preexec_fn=heed,
             )
 
     def run_until(self, sign: Path, configs: str, options: Mapping[str, Any], log: Path) -> None:
