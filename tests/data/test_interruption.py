@@ -35,8 +35,6 @@ SAID = {1: "epoch 1; nothing was written yet", 3: "epoch 3; --resume true goes o
 
 
 @pytest.mark.parametrize("epoch, said", SAID.items())
-    "epoch, said", [(1, "epoch 1; nothing was written yet"), (3, "epoch 3; --resume true goes on")]
-)
 def test_a_training_says_whether_it_can_be_resumed(tmp_path, caplog, epoch, said):
     with caplog.at_level(logging.WARNING), pytest.raises(SystemExit) as ended:
         train(tmp_path / "checkpoint.pt", KeyboardInterrupt, epoch)
