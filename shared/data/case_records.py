@@ -29,7 +29,7 @@ class CaseRecords:
     Args:
         output_dir: of the results.
         cases: of the run, each with a ``case_id``.
-        weights: files that results depend on; empty names are none.
+        files: that results depend on, such as weights and calibration; those that are not there do not count.
         resume: finished cases are not done again; else a run forgets what earlier ones have finished.
 
     Attributes:
@@ -37,13 +37,13 @@ class CaseRecords:
         remaining: those that are still to do.
 
     Raises:
-        OutputError: with ``resume``, the finished cases come from another command or from other weights.
+        OutputError: with ``resume``, the finished cases come from another command or from other files.
     """
 
     def __init__(
-        self, output_dir: str, cases: Sequence[Mapping[str, Any]], weights: Sequence[str], resume: bool = False
+        self, output_dir: str, cases: Sequence[Mapping[str, Any]], files: Sequence[str], resume: bool = False
     ) -> None:
-        self.folder, self.cases, self.weights, self.resume = Path(output_dir, FOLDER), cases, weights, resume
+        self.folder, self.cases, self.files, self.resume = Path(output_dir, FOLDER), cases, files, resume
         done = {row["case_id"] for row, _ in self.read()} if resume else set()
         self.remaining = [case for case in cases if case["case_id"] not in done]
         if resume:
@@ -51,12 +51,12 @@ class CaseRecords:
 
     @cached_property
     def origin(self) -> dict[str, Any]:
-        """What the results of this run depend on: its command, all but ``--resume``, and the sha256 of its weights."""
+        """What the results of this run depend on: its command, all but ``--resume``, and the sha256 of its files."""
         words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
         if "--resume" in words:
             option = words.index("--resume")
             del words[option : option + 2]
-        return {"command": words, "weights": [sha256(file) for file in self.weights if Path(file).is_file()]}
+        return {"command": words, "files": [sha256(file) for file in self.files if Path(file).is_file()]}
 
     def start(self) -> None:
         """Forget the cases of earlier runs, unless this one resumes; of several processes the first does so."""
@@ -78,9 +78,10 @@ class CaseRecords:
         found = []
         for record in (json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()):
             if record["origin"] != self.origin:
+                case_id = record["row"]["case_id"]
                 raise OutputError(
-                    f"{self.folder.parent}: '{record['row']['case_id']}' is from another command or other weights. "
-                    "Resume with the command that was interrupted, or choose another --output_dir"
+                    f"{self.folder.parent}: '{case_id}' is from another command, or weights or calibration have "
+                    "changed. Resume with the command that was interrupted, or choose another --output_dir"
                 )
             found.append((record["row"], base64.b64decode(record["picture"])))
         return found

@@ -101,7 +101,7 @@ def test_the_rest_is_done_after_ctrl_c_and_all_is_as_without_it(run, stopped):
 
     foreign = run.bundle.run("inference.json", {**stopped.options, "seed": 7, "resume": True})
     assert foreign.returncode == 1
-    assert re.search(f"OutputError: {stopped.out}: '.*' is from another command or other weights", foreign.stderr)
+    assert re.search(f"OutputError: {stopped.out}: '.*' is from another command, or weights or", foreign.stderr)
 
     done = run.bundle.run("inference.json", {**stopped.options, "resume": True})
     assert done.returncode == 0, done.stderr

@@ -55,7 +55,7 @@ def test_cases_of_another_command_or_of_other_weights_are_refused(tmp_path, monk
     records(tmp_path).save({"case_id": "a"}, b"")
     assert len(records(tmp_path, resume=True).remaining) == 2
     (tmp_path / "model.pt").write_bytes(b"others")
-    with pytest.raises(OutputError, match="'a' is from another command or other weights.*--output_dir"):
+    with pytest.raises(OutputError, match="'a' is from another command, or weights or.*--output_dir"):
         records(tmp_path, resume=True)
     (tmp_path / "model.pt").write_bytes(b"weights")
     monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "2"])
