@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from monai.engines import SupervisedTrainer
+from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils import convert_to_tensor
 
 from .cyclegan import DOMAINS
@@ -28,18 +28,25 @@ class CycleGANUpdate:
         self.discriminator_optimizer, self.pools, self.amp = discriminator_optimizer, pools, amp
 
     def __call__(self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]) -> dict[str, float]:
-        """Losses of an iteration on ``healthy`` and ``tumor`` slices, ``B C X Y`` from 0 to about 1."""
+        """Losses of an iteration on ``healthy`` and ``tumor`` slices, ``B C X Y`` from 0 to about 1.
+
+        Each side's are in the engine's output, and ``LOSS_COMPLETED`` is fired, before the side learns from them.
+        """
         device = engine.state.device
         # The generators work in [-1, 1], as in the paper.
         images = {d: 2 * convert_to_tensor(batchdata[d]).to(device).float() - 1 for d in DOMAINS}
         engine.network.train()
         losses = self._forward(engine, images)
+        parts = {name: float(getattr(losses, name)) for name in ("adversarial", "cycle", "identity")}
+        engine.state.output = {"loss": float(losses.total.detach()), **parts}
+        engine.fire_event(IterationEvents.LOSS_COMPLETED)
         self._step(engine.optimizer, losses.total)
         fakes = {domain: self.pools[domain](losses.fakes[domain].float()) for domain in DOMAINS}
         judged = self._forward(engine, images, fakes)
+        engine.state.output["discriminator"] = float(judged.detach())
+        engine.fire_event(IterationEvents.LOSS_COMPLETED)
         self._step(self.discriminator_optimizer, judged)
-        parts = {name: float(getattr(losses, name)) for name in ("adversarial", "cycle", "identity")}
-        return {"loss": float(losses.total.detach()), **parts, "discriminator": float(judged.detach())}
+        return engine.state.output
 
     def _forward(self, engine: SupervisedTrainer, *inputs: Mapping[str, torch.Tensor]) -> Any:
         device = engine.state.device.type

@@ -45,3 +45,11 @@ class NoUsableCaseError(ValueError):
 
 class WeightsError(ValueError):
     """Weights or a checkpoint are missing, damaged or of another network; the message names file and remedy."""
+
+
+class OutputError(ValueError):
+    """An output folder is in use by another run, or what it holds is of another run; the message names a remedy."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A training has come to NaN or infinite numbers; the message names step, learning rate and cases."""

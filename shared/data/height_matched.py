@@ -24,8 +24,8 @@ class HeightMatchedPairs(Dataset):
     an epoch is depends on (seed, epoch, n) only.
 
     Args:
-        cases: each with ``keys``, ``brain_mask``, ``lesion_free`` (0/1) and ``label`` (above 0 is lesion), ``Z X Y``
-            each, the lowest slice first; read once.
+        cases: each with ``case_id``, ``keys``, ``brain_mask``, ``lesion_free`` (0/1) and ``label`` (above 0 is lesion),
+            ``Z X Y`` each, the lowest slice first; read once.
         keys: sequences of a case, stacked to ``S X Y`` in this order.
         transform: of one slice ``{"image": S X Y, "brain_mask": 1 X Y, "lesion_free": 1 X Y}``, for augmentation.
         length: of an epoch, in pairs.
@@ -50,7 +50,7 @@ class HeightMatchedPairs(Dataset):
         min_lesion: int = 30,
     ) -> None:
         self.transform, self.length, self.seed = transform, length, seed
-        self.slices: list[dict[str, torch.Tensor]] = []
+        self.slices: list[dict[str, Any]] = []
         domains: dict[str, dict[int, list[int]]] = {"healthy": {}, "tumor": {}}
         for case in cases:
             brain, lesion = ((case[key] > 0).sum(dim=(1, 2)) for key in ("brain_mask", "label"))
@@ -63,7 +63,7 @@ class HeightMatchedPairs(Dataset):
                     domains["healthy"].setdefault(tenth, []).append(len(self.slices))
                 if lesion[z] >= min_lesion:
                     domains["tumor"].setdefault(tenth, []).append(len(self.slices))
-                self.slices.append({"image": images, **masks})
+                self.slices.append({"case_id": case["case_id"], "image": images, **masks})
         self.domains, self.tenths = domains, sorted(set(domains["healthy"]) & set(domains["tumor"]))
         if not self.tenths:
             raise DataListError(
@@ -73,17 +73,18 @@ class HeightMatchedPairs(Dataset):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, torch.Tensor]:
-        """``healthy`` and ``tumor`` ``S X Y``, each with ``_brain_mask`` and ``_lesion_free`` ``1 X Y``."""
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """``healthy`` and ``tumor`` ``S X Y``, each with ``_case_id``, ``_brain_mask`` and ``_lesion_free``."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         random = np.random.RandomState(derive_seed(self.seed, epoch, index))
         tenth = self.tenths[random.randint(len(self.tenths))]
-        pair = {}
+        pair: dict[str, Any] = {}
         for domain, slices in self.domains.items():
             drawn = dict(self.slices[slices[tenth][random.randint(len(slices[tenth]))]])
             self.transform.set_random_state(seed=derive_seed(self.seed, epoch, index, domain))
             drawn = self.transform(drawn)
             pair[domain] = torch.as_tensor(np.asarray(drawn["image"]))
+            pair[f"{domain}_case_id"] = drawn["case_id"]
             for mask in MASKS:
                 pair[f"{domain}_{mask}"] = torch.as_tensor(np.asarray(drawn[mask]))
         return pair

@@ -15,8 +15,10 @@ from nibabel.affines import voxel_sizes
 from ..anomaly.calibration import Calibration
 from ..evaluation.case_picture import case_picture
 from ..evaluation.report import run_information, write_report
+from .case_records import CaseRecords
 from .door import Door
 from .finished_cases import finished_cases
+from .interruption import end_if_interrupted
 from .weights import sha256
 
 logger = logging.getLogger(__name__)
@@ -25,12 +27,14 @@ logger = logging.getLogger(__name__)
 class CaseReports:
     """Handler for an evaluator of batch size 1: collect rows and pictures, write ``report.csv``, ``.html``, ``.json``.
 
-    Of several processes that share the cases of the door the first writes the report, on all of them.
+    Each case is recorded as soon as it is finished, so that an interrupted run can go on. Of several processes that
+    share the cases of the door the first writes the report, on all of them.
 
     Args:
         output_dir: where the report goes.
         title: of the report.
         door: of the run; its failures and warnings are reported.
+        records: of its cases.
         inferer: its ``history[0]`` joins the row of the case.
         calibration: stored threshold and healthy scores; None where there are none, and score and percentile are NaN.
         threshold: in use.
@@ -47,17 +51,16 @@ class CaseReports:
         output_dir: str,
         title: str,
         door: Door,
+        records: CaseRecords,
         inferer: Any,
         calibration: Calibration | None,
         threshold: float,
         weights: str,
         settings: Mapping[str, Any],
     ) -> None:
-        self.output_dir, self.title, self.door, self.inferer = output_dir, title, door, inferer
+        self.output_dir, self.title, self.door, self.records, self.inferer = output_dir, title, door, records, inferer
         self.calibration, self.threshold = calibration, threshold
         self.run = {**run_information(), "weights": weights, "weights_sha256": sha256(weights), **settings}
-        self.rows: list[dict[str, Any]] = []
-        self.pictures: dict[str, bytes] = {}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
         stale = calibration.stale if calibration else ""
         warning = f"the stored threshold belongs to {stale}: run configs/calibrate.json on healthy scans"
@@ -65,7 +68,8 @@ class CaseReports:
         self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:
-        if not self.door.cases:  # nothing will run: the failures are all there is to report
+        self.records.start()
+        if engine.state.epoch_length == 0:  # nothing will run: what is known already is all there is to report
             self.write()
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_case)
@@ -96,39 +100,40 @@ class CaseReports:
                 source = "of this volume" + (f" (stored: {source})" if calibration else "")
             raw = arrays["anomaly_map"][brain] * (threshold if np.isfinite(threshold) else 0)
             score = float((raw > self.threshold).mean()) if calibration else float("nan")
-            self.rows.append(
-                {
-                    "case_id": case_id,
-                    "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
-                    "score": score,
-                    "score_percentile": calibration.percentile(score) if stored else float("nan"),
-                    "threshold": threshold,
-                    "threshold_source": source,
-                    **self.inferer.history[0],
-                    "seconds": time.time() - self.case_started,
-                    "warnings": [*self.warnings[case_id], *self.general_warnings],
-                }
-            )
-            self.pictures[case_id] = case_picture(
+            row = {
+                "case_id": case_id,
+                "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
+                "score": score,
+                "score_percentile": calibration.percentile(score) if stored else float("nan"),
+                "threshold": threshold,
+                "threshold_source": source,
+                **self.inferer.history[0],
+                "seconds": time.time() - self.case_started,
+                "warnings": [*self.warnings[case_id], *self.general_warnings],
+            }
+            picture = case_picture(
                 arrays["native_image"], arrays["pseudo_healthy"], arrays["anomaly_map"], mask, affine, label
             )
+            self.records.save(row, picture)
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
-        if not dist.is_initialized():  # other processes have no part to give
-            self.write()  # what is finished is not lost
+        finished = self._write_report()  # what is finished is not lost
+        whole = len(self.records.cases)
+        end_if_interrupted(error, f"{finished} of {whole} cases finished; the same with --resume true goes on")
         raise error
 
     def write(self) -> None:
-        """Write the report and log where it is."""
-        self.run["seconds"] = time.time() - self.started
-        parts = [(self.rows, self.pictures)]
+        """Write the report and log where it is, once all processes are there."""
         if dist.is_initialized():
-            parts *= dist.get_world_size()
-            dist.gather_object(parts[0], parts if dist.get_rank() == 0 else None)
-            if dist.get_rank() > 0:
-                return
-        rows = {row["case_id"]: row for part, _ in parts for row in part}
-        pictures = {case_id: picture for _, part in parts for case_id, picture in part.items()}
-        listed = [rows[case["case_id"]] for case in self.door.cases if case["case_id"] in rows]
-        page = write_report(self.output_dir, self.title, listed, pictures, self.door.failures, self.run)
-        logger.info("report: %s", page)
+            dist.barrier()
+        self._write_report()
+
+    def _write_report(self) -> int:
+        """Let the first process write it; returns the number of finished cases."""
+        records = self.records.read()
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            self.run["seconds"] = time.time() - self.started
+            rows, pictures = [row for row, _ in records], {row["case_id"]: picture for row, picture in records}
+            page = write_report(self.output_dir, self.title, rows, pictures, self.door.failures, self.run)
+            logger.info("report: %s", page)
+        return len(records)

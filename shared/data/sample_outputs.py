@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections import defaultdict
@@ -17,11 +18,13 @@ from monai.engines import IterationEvents
 from PIL import Image
 
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
-from ..evaluation.radiograph_grid import outlined, picture_grid
+from ..evaluation.radiograph_grid import outlined, picture_grid, png
 from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
-from .atomic import replacing
+from .case_records import CaseRecords
 from .finished_cases import finished_cases
+from .interruption import end_if_interrupted
 from .radiograph_door import MASKS, RadiographDoor
+from .sample_files import listed_sample, write_sample
 from .weights import sha256
 
 COLUMNS = tuple(
@@ -40,11 +43,13 @@ class SampleReports:
     65535 for 1) and ``<case_id>_{tibia_mask,lesion_mask}.png`` (8 bits, 255 inside), X down the rows. ``samples.csv``
     has a row for each (:data:`COLUMNS`, then what else is known), ``datalist.json`` the accepted ones in its section
     ``training``, a sample that began at a source with ``patient_id`` the source, so that it cannot stand in another
-    section. These are renewed after each batch, ``report.json`` and ``report.html`` come last, also after an error.
+    section. These are renewed after each batch, and its samples are recorded, so that an interrupted run can go on;
+    ``report.json`` and ``report.html`` come last, also after an error.
 
     Args:
         output_dir: where all this goes.
         title: of the page.
+        records: of the requests.
         inferer: its ``history`` says of each sample of a batch ``class_probability`` and whatever else joins the row.
         weights: files of the networks, by name; empty where there is none.
         settings: facts of all samples, by name, such as seed, w1, w2, w3, steps and sampler; they join each row.
@@ -63,6 +68,7 @@ class SampleReports:
         self,
         output_dir: str,
         title: str,
+        records: CaseRecords,
         inferer: Any,
         weights: Mapping[str, str],
         settings: Mapping[str, Any],
@@ -70,17 +76,20 @@ class SampleReports:
         training: Sequence[Mapping[str, Any]] = (),
         mask_names: Sequence[str] = ("tibia", "lesion"),
     ) -> None:
-        self.folder, self.title, self.inferer, self.settings = Path(output_dir), title, inferer, dict(settings)
+        self.folder, self.title, self.records, self.inferer = Path(output_dir), title, records, inferer
+        self.settings = dict(settings)
         self.door, self.training, self.mask_names = door, training, mask_names
         files = {name: {"file": file, "sha256": sha256(file)} for name, file in weights.items() if file}
         self.run = {**run_information(), **files, **settings}
         self.rows: list[dict[str, Any]] = []
-        self.listed: list[dict[str, Any]] = []
         self.shown: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
         self.started = time.time()
 
     def attach(self, engine: Engine) -> None:
-        if self.door and not self.door.cases:  # nothing will run: the failures are all there is to report
+        self.records.start()
+        for row, tile in self.records.read():
+            self._add(row, np.asarray(Image.open(io.BytesIO(tile))))
+        if engine.state.epoch_length == 0:  # nothing will run: what is known already is all there is to report
             self.write()
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._hand_over)
@@ -109,15 +118,17 @@ class SampleReports:
             known = {key: case[key] for key in ("seed", "source_id", "source_class", "reason") if key in case}
             known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
             row = {**known, **self.settings, **record, **near}
-            self.rows.append({column: row.get(column) for column in COLUMNS} | row)
-            names = _write_sample(self.folder, sample, case_id, accepted)
-            if accepted:
-                group = {"patient_id": str(case["source_id"])} if "source_id" in case else {}
-                self.listed.append({"case_id": case_id, **names, "class_label": label, **group})
-            shown = self.shown[class_name if accepted else "rejected"]
-            if len(shown) < SHOWN:
-                shown.append((case_id, _tile(case, sample)))
+            row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)
+            write_sample(self.folder, sample, case_id, accepted)
+            self._add(row, tile)
+            self.records.save(row, png(tile))
         self._write_tables()
+
+    def _add(self, row: dict[str, Any], tile: np.ndarray) -> None:
+        self.rows.append(row)
+        shown = self.shown[row["class"] if row["accepted"] else "rejected"]
+        if len(shown) < SHOWN:
+            shown.append((row["case_id"], tile))
 
     def _nearest(self, samples: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
         if not self.known:
@@ -127,12 +138,15 @@ class SampleReports:
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         self.write()  # what is finished is not lost
+        whole = len(self.records.cases)
+        end_if_interrupted(error, f"{len(self.rows)} of {whole} samples finished; the same with --resume true goes on")
         raise error
 
     def _write_tables(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_csv(self.folder / "samples.csv", self.rows)
-        write_json(self.folder / "datalist.json", {"training": self.listed})
+        listed = [listed_sample(row) for row in self.rows if row["accepted"]]
+        write_json(self.folder / "datalist.json", {"training": listed})
 
     def write(self) -> None:
         """Write tables and page and log where the page is."""
@@ -162,19 +176,6 @@ class SampleReports:
 
 def _vectors(radiographs: Sequence[torch.Tensor]) -> np.ndarray:
     return blurred_pixels(np.stack([np.asarray(radiograph, dtype=np.float32) for radiograph in radiographs]))
-
-
-def _write_sample(folder: Path, sample: np.ndarray, case_id: str, accepted: bool) -> dict[str, str]:
-    """Write the three files of a sample ``3 X Y``; returns their names relative to ``folder``, by key."""
-    image = np.round((sample[0] + 1) / 2 * 65535).astype(np.uint16)
-    pictures = {"image": image, **{key: 255 * (sample[i] > 0).astype(np.uint8) for i, key in enumerate(MASKS, 1)}}
-    place, other = ("samples", "rejected") if accepted else ("rejected", "samples")
-    for key, pixels in pictures.items():
-        name = f"{case_id}_{key}.png"
-        with replacing(folder / place / name) as temporary:
-            Image.fromarray(pixels).save(temporary, "PNG")
-        (folder / other / name).unlink(missing_ok=True)  # of an earlier run
-    return {key: f"{place}/{case_id}_{key}.png" for key in pictures}
 
 
 def _tile(case: Mapping[str, Any], sample: np.ndarray) -> np.ndarray:

@@ -154,6 +154,8 @@ class LabelOrNoned(MapTransform):
 class RandSlicesd(Randomizable, MapTransform):
     """Draw slices of a case, all with enough brain alike: a list of ``{"image", "brain_mask", "lesion_free"}``.
 
+    Each keeps the ``case_id`` where there is one.
+
     Args:
         keys: sequences ``Z X Y``, stacked to ``image`` ``S X Y`` in this order; masks become ``1 X Y``.
         count: of slices; drawn without replacement while they last.
@@ -164,8 +166,9 @@ class RandSlicesd(Randomizable, MapTransform):
         MapTransform.__init__(self, keys)
         self.count, self.min_share = count, min_share
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[str, torch.Tensor]]:  # type: ignore[override]
+    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[str, Any]]:  # type: ignore[override]
         d = dict(data)
+        named = {key: d[key] for key in d.keys() & {"case_id"}}
         area = d["brain_mask"].sum(dim=(1, 2))
         usable = (area >= max(float(self.min_share * area.max()), 1)).nonzero()[:, 0].tolist()
         chosen: list[int] = []
@@ -173,4 +176,4 @@ class RandSlicesd(Randomizable, MapTransform):
             chosen += self.R.permutation(usable).tolist()
         stacked = torch.stack([d[key] for key in self.keys], dim=1)  # Z S X Y
         masks = {key: d[key][:, None] for key in ("brain_mask", "lesion_free")}
-        return [{"image": stacked[z], **{k: v[z] for k, v in masks.items()}} for z in chosen[: self.count]]
+        return [{**named, "image": stacked[z], **{k: v[z] for k, v in masks.items()}} for z in chosen[: self.count]]

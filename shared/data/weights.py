@@ -15,6 +15,7 @@ from ignite.handlers import EMAHandler
 
 from .atomic import replacing
 from .errors import WeightsError
+from .interruption import end_if_interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,8 @@ class AverageFromStart:
 class TrainingState:
     """Handler for a trainer: write all that an exact resume needs after each epoch; read it first when resuming.
 
+    Ctrl-C ends the training with one line that says from where it can be resumed.
+
     Args:
         path: of the checkpoint.
         objects: by name, all with ``state_dict`` and ``load_state_dict``; the trainer itself is added.
@@ -148,6 +151,12 @@ class TrainingState:
             engine.add_event_handler(Events.STARTED, self.load)
         if self.write:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._end)
+
+    def _end(self, engine: Engine, error: BaseException) -> None:
+        stands = f"--resume true goes on from {self.path}" if Path(self.path).is_file() else "nothing was written yet"
+        end_if_interrupted(error, f"epoch {engine.state.epoch}; {stands}")
+        raise error
 
     def save(self) -> None:
         save_atomically({name: thing.state_dict() for name, thing in self.objects.items()}, self.path)

@@ -47,6 +47,11 @@ def picture_grid(tiles: Sequence[np.ndarray]) -> bytes:
     columns = min(len(tiles), max(1, _ACROSS // tiles[0].shape[1]))
     rows = -(-len(tiles) // columns)
     grid = montage(np.stack(tiles), fill=(255, 255, 255), grid_shape=(rows, columns), padding_width=4, channel_axis=-1)
+    return png(grid)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A PNG file of a picture ``X Y 3`` uint8, X down the rows."""
     file = io.BytesIO()
-    Image.fromarray(grid).save(file, "PNG")
+    Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()

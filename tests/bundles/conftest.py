@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,24 @@ class Bundle:
         command = [sys.executable, *launcher, *self.command(configs, options, root)]
         return subprocess.run(command, cwd=cwd or ROOT, env=environment(), capture_output=True, text=True, timeout=900)
 
-    def run_until(self, sign: Path, configs: str, options: Mapping[str, Any], log: Path) -> None:
-        """Start in a process group of its own and kill it without warning once the file ``sign`` is there."""
+    def start(self, configs: str, options: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
+        """Start in a process group of its own, at the root; it heeds Ctrl-C, as no background job of a shell would."""
         command = [sys.executable, *self.command(configs, options, self.root)]
+        heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
         with log.open("wb") as stream:
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(), stdout=stream, stderr=stream, start_new_session=True
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(),
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                preexec_fn=heed,
             )
+
+    def run_until(self, sign: Path, configs: str, options: Mapping[str, Any], log: Path) -> None:
+        """Start and kill without warning once the file ``sign`` is there."""
+        process = self.start(configs, options, log)
         deadline = time.monotonic() + 120
         while not sign.is_file() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -11,11 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, environment, tumours_and_healthy
-
-from shared.cycle.cyclegan import CycleGAN
-from shared.data import phantom_brain, phantom_tibia
-from shared.data.weights import save_half
+from conftest import ROOT, environment
+from tiny_trainings import BUNDLES
 
 # Two rounds; the second starts from zeros in place of the mean of the clients, so that it shows what it starts from.
 ROUNDS = """
@@ -48,40 +45,6 @@ for scale in (1.0, 0.0):
     })
 print(json.dumps(rounds))
 """
-UNET = {"unet#multipliers": [1, 2], "unet#attention_levels": [1]}
-
-
-def itermask3d(folder: Path) -> dict[str, Any]:
-    phantom_brain.write_dataset(folder, 8, [None], ["t1"], 4.0, seed=0)
-    return {"dataset_dir": str(folder), "spacing": [4, 4, 4], "box": [48, 48, 48], "network_def#width": 2}
-
-
-def mmccd(folder: Path) -> dict[str, Any]:
-    phantom_brain.write_dataset(folder, 8, [None], ["flair", "t1"], 4.0, seed=0)
-    few = {"slices_per_case": 2, "cases_per_batch": 2}
-    return {"datalist": str(folder / "datalist.json"), "pixel_mm": 8, "unet#width": 4, **UNET, **few}
-
-
-def tsgm(folder: Path) -> dict[str, Any]:
-    (folder / "list.json").write_text(json.dumps(tumours_and_healthy(folder, ("t1", "t1ce", "flair"), spacing=5.0)))
-    save_half(CycleGAN(3, residual=True, width=4, blocks=1).generators, folder / "cyclegan.pt")
-    files = {"datalist": str(folder / "list.json"), "cyclegan_weights": str(folder / "cyclegan.pt")}
-    small = {"pixel_mm": 4, "unet#width": 8, **UNET, "generator#width": 4, "generator#blocks": 1}
-    return {**files, **small, "pairs_per_epoch": 4, "batch_size": 2, "val_pairs": 2}
-
-
-def macdm(folder: Path) -> dict[str, Any]:
-    phantom_tibia.write_dataset(folder, 8, [None, "corner"], 48, seed=0)
-    few = {"samples_per_epoch": 4, "batch_size": 2, "val_noises": 1}
-    return {"dataset_dir": str(folder), "size": 32, "unet#width": 16, **UNET, **few}
-
-
-BUNDLES = {
-    "brain_mri_anomaly_itermask3d": itermask3d,
-    "brain_mri_anomaly_mmccd": mmccd,
-    "brain_mri_anomaly_tsgm": tsgm,
-    "tibia_radiograph_synthesis_macdm": macdm,
-}
 
 
 @pytest.mark.parametrize("name", BUNDLES)

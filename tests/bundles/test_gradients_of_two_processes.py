@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, environment
-from test_federated import BUNDLES
+from tiny_trainings import BUNDLES
 
 STEP = """
 import copy, json, os, sys

@@ -60,7 +60,7 @@ def listed(itermask3d, tumour, tmp_path_factory):
 
 
 def test_outputs_are_named_and_lie_on_the_grid_of_the_input(single, tumour):
-    assert {f.name for f in single.iterdir()} == {*REPORTS, *(f"las_{name}.nii.gz" for name in OUTPUTS)}
+    assert {f.name for f in single.iterdir()} == {".finished", *REPORTS, *(f"las_{name}.nii.gz" for name in OUTPUTS)}
     image, out = nib.load(tumour.files["LAS"]), read(single, "las")
     for name, dtype in zip(OUTPUTS, ("float32", "uint8", "float32")):
         volume = getattr(out, name)

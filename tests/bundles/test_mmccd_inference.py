@@ -92,7 +92,7 @@ def mixed(mmccd, tumour, settings, tmp_path_factory) -> SimpleNamespace:
 
 
 def test_outputs_are_named_and_lie_on_the_grid_of_the_input(single, tumour):
-    assert {f.name for f in single.iterdir()} == {*REPORTS, *(f"pil_{name}.nii.gz" for name in OUTPUTS)}
+    assert {f.name for f in single.iterdir()} == {".finished", *REPORTS, *(f"pil_{name}.nii.gz" for name in OUTPUTS)}
     image, out = nib.load(tumour.folder / "pil.nii.gz"), read(single, "pil")
     brain = image.get_fdata() != 0
     for name, dtype in zip(OUTPUTS, ("float32", "uint8", "float32")):

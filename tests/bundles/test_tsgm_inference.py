@@ -144,7 +144,7 @@ def volumes(folder: Path, case_id: str) -> dict[str, nib.Nifti1Image]:
 
 
 def test_three_files_give_four_volumes_on_their_grid(single, folder):
-    assert {f.name for f in single.iterdir()} == {*REPORTS, *(f"case_{name}.nii.gz" for name in FILES)}
+    assert {f.name for f in single.iterdir()} == {".finished", *REPORTS, *(f"case_{name}.nii.gz" for name in FILES)}
     inputs = [nib.load(folder / f"case_{name}.nii.gz") for name in SEQUENCES]
     brain = inputs[-1].get_fdata() != 0
     for name, volume in volumes(single, "case").items():

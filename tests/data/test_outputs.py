@@ -14,6 +14,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from shared.anomaly.calibration import Calibration
+from shared.data.case_records import CaseRecords
 from shared.data.outputs import CaseReports
 from shared.data.weights import sha256
 
@@ -70,7 +71,8 @@ def run(
     threshold: float = THRESHOLD,
     stale: str = "",
     calibrated: bool = True,
-) -> CaseReports:
+) -> list[dict[str, Any]]:
+    """Rows of the cases, as they are recorded: what is NaN there is None."""
     calibration = Calibration(
         threshold=THRESHOLD,
         rule="1 % of the brain voxels of 4 healthy scans lie above it",
@@ -83,11 +85,12 @@ def run(
     )
     notes = {"first": ["thick slices"]}
     checked = [{"case_id": c["batch"]["case_id"], "warnings": notes.get(c["batch"]["case_id"], [])} for c in cases]
-    inferer = History()
+    inferer, records = History(), CaseRecords(str(folder), checked, [weights])
     handler = CaseReports(
         output_dir=str(folder),
         title="A <title>",
         door=SimpleNamespace(cases=checked, failures=[FAILURE]),
+        records=records,
         inferer=inferer,
         calibration=calibration if calibrated else None,
         threshold=threshold,
@@ -103,7 +106,7 @@ def run(
     engine = Engine(step)
     handler.attach(engine)
     engine.run([[c["batch"]] for c in cases])
-    return handler
+    return [row for row, _ in records.read()]
 
 
 FOUND = box(4, 6, 2)
@@ -116,7 +119,7 @@ def cases() -> list[dict[str, Any]]:
 
 
 def test_rows(tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None):
-    first, second = run(tmp_path / "out", weights, cases).rows
+    first, second = run(tmp_path / "out", weights, cases)
     assert first["case_id"] == "first"
     assert first["anomaly_ml"] == pytest.approx(4 * 6 * 2 * 20 / 1000)
     assert first["score"] == pytest.approx(8 * 6 * 2 / BRAIN_VOXELS)  # 0.05, of the map
@@ -131,7 +134,7 @@ def test_rows(tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pict
 
 def test_percentile_among_healthy_scans(tmp_path: Path, weights: str, no_pictures: None):
     maps = [box(2, 2, 1), box(8, 6, 1), box(16, 20, 6)]  # shares of 0.002, 0.025 and 1
-    rows = run(tmp_path, weights, [case(str(number), found, found) for number, found in enumerate(maps)]).rows
+    rows = run(tmp_path, weights, [case(str(number), found, found) for number, found in enumerate(maps)])
     assert [row["score_percentile"] for row in rows] == [25, 75, 100]
 
 
@@ -151,7 +154,7 @@ def test_picture_shows_the_last_of_several_pseudo_healthy_sequences(
 
 
 def test_given_threshold_is_named_as_such(tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None):
-    rows = run(tmp_path / "out", weights, cases, threshold=0.8).rows
+    rows = run(tmp_path / "out", weights, cases, threshold=0.8)
     assert [row["threshold_source"] for row in rows] == ["given by --threshold"] * 2
     assert [row["threshold"] for row in rows] == [0.8] * 2
 
@@ -163,17 +166,16 @@ def test_threshold_of_a_volume_is_named_and_its_score_stays_that_of_the_stored_o
     found, nothing = case("lesion", FOUND, box(8, 6, 2)), case("nothing", box(0, 0, 0), box(0, 0, 0))
     found["output"]["anomaly_map"] *= 0.5  # 0.75 times the volume's threshold, 1.5 times the stored one
     found["output"]["map_threshold"], nothing["output"]["map_threshold"] = 2 * THRESHOLD, float("inf")
-    first, second = run(tmp_path / "out", weights, [found, nothing]).rows
+    first, second = run(tmp_path / "out", weights, [found, nothing])
     assert first["threshold"] == 2 * THRESHOLD and first["threshold_source"].startswith("of this volume")
     assert first["score"] == pytest.approx(8 * 6 * 2 / BRAIN_VOXELS)
-    assert (second["score"], second["threshold"]) == (0, float("inf"))
+    assert (second["score"], second["threshold"]) == (0, "inf")
 
 
 def test_stale_threshold_is_a_warning_of_every_case(
     tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None
 ):
-    handler = run(tmp_path / "out", weights, cases, stale="other weights")
-    first, second = (row["warnings"] for row in handler.rows)
+    first, second = (row["warnings"] for row in run(tmp_path / "out", weights, cases, stale="other weights"))
     assert first[0] == "thick slices" and "other weights" in first[1] and "configs/calibrate.json" in first[1]
     assert second == first[1:]
     assert first[1] in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -183,8 +185,8 @@ def test_without_calibration_there_is_neither_score_nor_percentile_nor_warning(
     tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None
 ):
     cases[0]["output"]["map_threshold"] = 2.0  # Otsu's, the other case has the one of the run
-    first, second = run(tmp_path / "out", weights, cases, stale="other weights", calibrated=False).rows
-    assert np.isnan([row[key] for row in (first, second) for key in ("score", "score_percentile")]).all()
+    first, second = run(tmp_path / "out", weights, cases, stale="other weights", calibrated=False)
+    assert all(row[key] is None for row in (first, second) for key in ("score", "score_percentile"))
     assert (first["threshold"], first["threshold_source"]) == (2.0, "of this volume")
     assert (second["threshold"], second["threshold_source"]) == (THRESHOLD, "given by --threshold")
     assert first["anomaly_ml"] > 0 and second["warnings"] == []
@@ -192,11 +194,14 @@ def test_without_calibration_there_is_neither_score_nor_percentile_nor_warning(
 
 def test_report_files(tmp_path: Path, weights: str, cases: list[dict[str, Any]]):
     run(tmp_path / "out", weights, cases)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.csv", "report.html", "report.json"]
+    files = [".finished", "report.csv", "report.html", "report.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
     with open(tmp_path / "out" / "report.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["case_id"], row["status"]) for row in rows] == [
-        ("first", "done"), ("second", "done"), ("bad", "failed")
+        ("first", "done"),
+        ("second", "done"),
+        ("bad", "failed"),
     ]
     content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert content["failures"] == [FAILURE]

@@ -16,6 +16,7 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 from scipy import ndimage
 
+from shared.data.case_records import CaseRecords
 from shared.data.generated_masks import GeneratedMasksd
 from shared.data.radiograph_door import RadiographDoor, gather_radiographs
 from shared.data.radiographs import read_mask, read_radiograph
@@ -61,7 +62,8 @@ def run(folder: Path, requests: list[dict], inferer: FakeInferer | None = None, 
     (folder.parent / "model.pt").write_bytes(b"weights")
     inferer = inferer or FakeInferer()
     weights = {"denoiser": str(folder.parent / "model.pt")}
-    reports = SampleReports(str(folder), "A <title>", inferer, weights, SETTINGS, **more)
+    records = CaseRecords(str(folder), requests, list(weights.values()))
+    reports = SampleReports(str(folder), "A <title>", records, inferer, weights, SETTINGS, **more)
     SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(requests), batch_size=3),
@@ -109,7 +111,7 @@ def test_rejected_samples_lie_apart_and_leave_the_other_folder(tmp_path):
     ]
     assert len(list((out / "samples").iterdir())) == 9 + 1
     assert sorted(path.name for path in out.iterdir()) == [
-        "datalist.json", "rejected", "report.html", "report.json", "samples", "samples.csv"
+        ".finished", "datalist.json", "rejected", "report.html", "report.json", "samples", "samples.csv"
     ]  # fmt: skip
 
 
@@ -211,9 +213,8 @@ def test_tables_are_renewed_after_each_batch(tmp_path, monkeypatch):
 
 
 def test_without_a_good_source_the_failures_are_reported(tmp_path):
-    reports = SampleReports(
-        str(tmp_path), "t", FakeInferer(), {}, SETTINGS, door=SimpleNamespace(cases=[], failures=[FAILURE])
-    )
+    records, door = CaseRecords(str(tmp_path), [], []), SimpleNamespace(cases=[], failures=[FAILURE])
+    reports = SampleReports(str(tmp_path), "t", records, FakeInferer(), {}, SETTINGS, door=door)
     reports.attach(SupervisedEvaluator(torch.device("cpu"), [], torch.nn.Identity()))
     assert "is &lt;empty&gt;" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "datalist.json").read_text()) == {"training": []}

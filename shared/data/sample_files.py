@@ -1,0 +1,33 @@
+"""The files of generated radiographs, in the folder of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .atomic import replacing
+from .radiograph_door import MASKS
+
+
+def write_sample(folder: Path, sample: np.ndarray, case_id: str, accepted: bool) -> None:
+    """Write the three files of a sample ``3 X Y``, to the folder of the accepted or of the rejected ones."""
+    image = np.round((sample[0] + 1) / 2 * 65535).astype(np.uint16)
+    pictures = {"image": image, **{key: 255 * (sample[i] > 0).astype(np.uint8) for i, key in enumerate(MASKS, 1)}}
+    place, other = ("samples", "rejected") if accepted else ("rejected", "samples")
+    for key, pixels in pictures.items():
+        name = f"{case_id}_{key}.png"
+        with replacing(folder / place / name) as temporary:
+            Image.fromarray(pixels).save(temporary, "PNG")
+        (folder / other / name).unlink(missing_ok=True)  # of an earlier run
+
+
+def listed_sample(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of an accepted sample as a case of a datalist, with the names of its files relative to the folder."""
+    case_id, source = row["case_id"], row["source_id"]
+    files = {key: f"samples/{case_id}_{key}.png" for key in ("image", *MASKS)}
+    group = {} if source is None else {"patient_id": str(source)}
+    return {"case_id": case_id, **files, "class_label": row["class_label"], **group}
