@@ -16,7 +16,7 @@ from ..anomaly.calibration import Calibration
 from ..evaluation.case_picture import case_picture
 from ..evaluation.report import run_information, write_report
 from .door import Door
-from .finished_cases import finished_cases
+from .finished_cases import finished_cases, log_failure
 from .weights import sha256
 
 logger = logging.getLogger(__name__)
@@ -114,6 +114,7 @@ class CaseReports:
             )
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
+        log_failure(engine, error)
         if not dist.is_initialized():  # other processes have no part to give
             self.write()  # what is finished is not lost
         raise error

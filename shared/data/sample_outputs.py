@@ -20,7 +20,7 @@ from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..evaluation.radiograph_grid import outlined, picture_grid
 from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
 from .atomic import replacing
-from .finished_cases import finished_cases
+from .finished_cases import finished_cases, log_failure
 from .radiograph_door import MASKS, RadiographDoor
 from .weights import sha256
 
@@ -126,6 +126,7 @@ class SampleReports:
         return [{"nearest_case": self.known[i], "nearest_distance": float(d)} for d, i in zip(*found, strict=True)]
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
+        log_failure(engine, error)
         self.write()  # what is finished is not lost
         raise error
 
