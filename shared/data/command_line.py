@@ -1,4 +1,4 @@
-"""Options of ``python -m monai.bundle run``: MONAI takes any name, and a mistyped one would change nothing in silence."""
+"""Options of ``python -m monai.bundle run``: MONAI takes any name, so that a mistyped one would change nothing."""
 
 from __future__ import annotations
 
@@ -68,11 +68,12 @@ def _unknown(name: str, configs: ConfigParser, known: set[str]) -> str:
     parent = ReferenceResolver.split_id(name, last=True)[0]
     entries = [f"{parent}{ReferenceResolver.sep}{key}" if parent else key for key in configs.get(parent)]
     found = get_close_matches(ReferenceResolver.normalize_id(name), [*entries, *known], 1, _ALIKE)
-    return f"option --{name} is unknown: " + (f"did you mean --{found[0]}?" if found else "the configs have none like it")
+    hint = f"did you mean --{found[0]}?" if found else "the configs have none like it"
+    return f"option --{name} is unknown: {hint}"
 
 
 def _wrong_type(wanted: Any, value: Any) -> str:
-    """What is wrong with a text given for a number or a bool; expressions, references and macros may become anything."""
+    """What is wrong with a text given for a number or a bool; an expression, reference or macro may become one."""
     if not isinstance(wanted, (bool, int, float)) or not isinstance(value, str) or value[:1] in ("$", "@", "%"):
         return ""
     if isinstance(wanted, bool):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-
 
 class DataListError(ValueError):
     """The list of cases cannot be made: wrong options, an unreadable or wrong datalist, an empty folder, leakage."""
@@ -55,14 +53,14 @@ class NotFiniteError(ArithmeticError):
     Args:
         count: of them.
         total: of all values.
-        level: noise level or timestep of each image of the batch, or of all, where the network was told one.
+        level: noise level or timestep, where the network was told one.
     """
 
-    def __init__(self, count: int, total: int, level: torch.Tensor | None = None) -> None:
+    def __init__(self, count: int, total: int, level: float | None = None) -> None:
         super().__init__(count, total, level)
         self.count, self.total, self.level = count, total, level
 
     def __str__(self) -> str:
-        where = "" if self.level is None else f" at noise level or timestep {self.level.flatten()[0]:.4g}"
+        where = "" if self.level is None else f" at noise level or timestep {self.level:.4g}"
         problem = f"the network returned {self.count} values of {self.total} that are NaN or infinite{where}"
         return f"{problem}. Compute in float32 (--amp False); if that does not help, the weights are damaged."

@@ -30,5 +30,6 @@ class AutocastInferer(Inferer):
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
             output = network(inputs, *args, **kwargs).float()
         if torch.is_inference_mode_enabled() and not output.isfinite().all():
-            raise NotFiniteError(int((~output.isfinite()).sum()), output.numel(), args[0] if args else None)
+            level = float(args[0].flatten()[0]) if args else None  # of the first image of the batch
+            raise NotFiniteError(int((~output.isfinite()).sum()), output.numel(), level)
         return output

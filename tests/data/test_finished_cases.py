@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
