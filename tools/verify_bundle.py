@@ -53,7 +53,7 @@ def opened(name: str, temporary: Path) -> Path:
     """The folder of a bundle, extracted into ``temporary`` from a zip.
 
     Raises:
-        BundleNotFound: no such folder or zip, a zip that leads out of its folder, holds a link or has not one top folder.
+        BundleNotFound: no such folder or zip; a zip that leads out of its folder, holds a link, or not one top folder.
     """
     for folder in (Path(name), ROOT / "bundles" / name):
         if (folder / "configs").is_dir():
