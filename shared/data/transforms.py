@@ -78,7 +78,9 @@ class Spacingd(monai.transforms.Spacingd):
             if mode == "bilinear":
                 ratio = np.broadcast_to(pixdim, 3) / np.asarray(d[key].pixdim)
                 sigma = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))  # a voxel blurs like a Gaussian of 0.42 its width
-                d[key] = GaussianSmooth(sigma.tolist())(d[key]) if sigma.any() else d[key]
+                if sigma.any():
+                    blur = GaussianSmooth(sigma.tolist())
+                    d[key] = blur(d[key]) / blur(torch.ones_like(d[key][:1]))  # beyond the volume is nothing, not 0
         aside = {k: v for k, v in d.items() if k not in self.keys and not isinstance(v, dict)}
         result = super().__call__({k: v for k, v in d.items() if k not in aside}, lazy)
         return {**result, **aside}

@@ -114,7 +114,7 @@ class Bundle:
 
 
 def environment() -> dict[str, str]:
-    """Variables of the commands: no paths to packages, no network, and the CPU, where equal runs are equal bit for bit."""
+    """Variables of the commands: no paths to packages, no network, and the CPU, where equal runs are equal bitwise."""
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "no_network"), "CUDA_VISIBLE_DEVICES": ""}
 
 
