@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROWS = re.findall(r"^\| (\w+) \| (.+?) \| (.+?) \| (.*) \|$", (ROOT / "docs" / "faults.md").read_text(), re.MULTILINE)
 
 
+@functools.cache
 def names_in(file: Path) -> set[str]:
     """Names of the tests of a file as pytest gives them, ``test_x`` and ``TestY::test_x``."""
     found = set()

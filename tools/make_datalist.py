@@ -205,7 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path, metavar="OUTPUT.json")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
-    parser.add_argument("--sequence", choices=SEQUENCES, default="t1", help="of files whose name says none (folder); that every case must have (bids)")
+    help_of_sequence = "of files whose name says none (folder), or that every case must have (bids)"
+    parser.add_argument("--sequence", choices=SEQUENCES, default="t1", help=help_of_sequence)
     options = parser.parse_args(arguments)
     try:
         if not options.source.is_dir():

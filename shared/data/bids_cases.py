@@ -15,9 +15,10 @@ _MASKS = {"brain_mask": re.compile(r"_desc-brain_mask$"), "label": re.compile(r"
 def bids_cases(root: Path, sequence: str) -> list[dict[str, str]]:
     """One case per session: ``{"case_id", "patient_id", <sequence>: path, ...[, "brain_mask"][, "label"]}``.
 
-    A second file of a sequence in a session, such as another run, is a case of its own, named after the file. A T1w with
-    a ``ce`` entity is ``t1ce``. Brain masks (``desc-brain``) and lesion masks (``label-lesion``) are those of the
-    session in ``derivatives``, where they are in the space of the scan (no ``space`` entity); nothing else is read there.
+    A second file of a sequence in a session, such as another run, is a case of its own, named after the file. A T1w
+    with a ``ce`` entity is ``t1ce``. Brain masks (``desc-brain``) and lesion masks (``label-lesion``) are those of the
+    session in ``derivatives``, where they are in the space of the scan (no ``space`` entity); nothing else is read
+    there.
 
     Args:
         root: holds ``sub-*/[ses-*/]anat``.

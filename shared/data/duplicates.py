@@ -17,6 +17,7 @@ from .folder_cases import NIFTI
 from .radiographs import read_radiograph
 
 IMAGES = ("image", *SEQUENCES)
+_SHOW_PROGRESS_FROM = 50  # images
 
 
 def content_hash(file: str) -> str | None:
@@ -44,14 +45,17 @@ def check_duplicates(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> Non
     Raises:
         DataListError: two sections hold the same image; it names both files.
     """
-    files = {case[key]: section for section, cases in sections.items() for case in cases for key in IMAGES if key in case}
-    if len(set(files.values())) < 2:
+    listed = [(case[key], s) for s, cases in sections.items() for case in cases for key in IMAGES if key in case]
+    if len({section for _, section in listed}) < 2:
         return
-    seen: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
     with ThreadPoolExecutor() as pool:
-        hashes = pool.map(content_hash, files)
-        for file, digest in zip(files, tqdm(hashes, "comparing sections", len(files), unit="image", disable=len(files) < 50)):
-            other = seen.setdefault(digest, file) if digest else file
-            if files[other] != files[file]:
-                where = f"'{files[other]}' and '{files[file]}'"
-                raise DataListError(f"{other} and {file} are the same image, in {where}: leakage; remove one of them")
+        hashes = pool.map(content_hash, [file for file, _ in listed])
+        progress = tqdm(
+            hashes, "comparing sections", len(listed), unit="image", disable=len(listed) < _SHOW_PROGRESS_FROM
+        )
+        for (file, section), digest in zip(listed, progress):
+            other, there = first.setdefault(digest, (file, section)) if digest else (file, section)
+            if there != section:
+                where = f"in '{there}' and '{section}': leakage; remove one of them"
+                raise DataListError(f"{other} and {file} are the same image, {where}")

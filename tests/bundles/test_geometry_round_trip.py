@@ -49,7 +49,9 @@ def grid_of(
     return affine, tuple(int(n + sum(m)) for n, m in zip(count, margin))
 
 
-def scan(affine: np.ndarray, shape: Sequence[int], offset: Sequence[float], dtype: str, slope: float) -> SimpleNamespace:
+def scan(
+    affine: np.ndarray, shape: Sequence[int], offset: Sequence[float], dtype: str, slope: float
+) -> SimpleNamespace:
     """The brain with its lesion on a grid, and the distance of each voxel from the lesion's centre in mm."""
     at = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3] - [5, -10, 15]
     brain, distance = np.linalg.norm(at / BRAIN_MM, axis=-1) < 1, np.linalg.norm(at - offset, axis=-1)

@@ -6,14 +6,22 @@ import pickle
 
 import pytest
 
-TRAININGS = [("itermask3d", "train"), ("mmccd", "train"), ("tsgm", "train"), ("tsgm", "train_cyclegan")]
-TRAININGS += [("macdm", "train"), ("macdm", "train_resnet34")]
+DATASETS = ("train::dataset", "validate::dataset")
+PARTS = {
+    ("itermask3d", "train"): DATASETS,
+    ("mmccd", "train"): DATASETS,
+    ("tsgm", "train"): ("read", "train::preprocessing", "validate::preprocessing"),  # its data sets read files at once
+    ("tsgm", "train_cyclegan"): ("read", "augment"),
+    ("macdm", "train"): DATASETS,
+    ("macdm", "train_resnet34"): DATASETS,
+}
 
 
-@pytest.mark.parametrize(("name", "config"), TRAININGS)
+@pytest.mark.parametrize(("name", "config"), PARTS)
 def test_the_data_of_every_training_can_be_sent_to_a_spawned_worker(request, name, config):
     parser = request.getfixturevalue(name).parsed(config)
-    for part in ("train", "validate"):
-        parser[f"{part}::dataset::data"] = []
-        dataset = parser.get_parsed_content(f"{part}::dataset")
-        assert type(pickle.loads(pickle.dumps(dataset))) is type(dataset)
+    for key in PARTS[name, config]:
+        if key in DATASETS:
+            parser[f"{key}::data"] = []
+        part = parser.get_parsed_content(key)
+        assert type(pickle.loads(pickle.dumps(part))) is type(part)

@@ -28,8 +28,6 @@ def flipped(path: Path) -> str:
     return str(path)
 
 
-
-
 SAME = {
     "unpacked.nii": save,
     "copy.nii.gz": save,
@@ -54,8 +52,11 @@ def test_two_sections_with_one_image_are_refused_with_both_names(tmp_path):
     (tmp_path / "broken.nii.gz").write_text("no image")
     rest = {"case_id": "c", "t1": unlike, "flair": str(tmp_path / "broken.nii.gz")}
     leaking = {"training": [{"case_id": "a", "t1": one}, rest], "test": [{"case_id": "b", "flair": other}]}
-    with pytest.raises(DataListError, match=f"{re.escape(one)} and {re.escape(other)} are the same image, in 'training'"):
+    same = f"{re.escape(one)} and {re.escape(other)} are the same image, in 'training' and 'test'"
+    with pytest.raises(DataListError, match=same):
         check_duplicates(leaking)
+    with pytest.raises(DataListError, match="the same image"):
+        check_duplicates({"training": [{"case_id": "a", "t1": one}], "test": [{"case_id": "b", "t1": one}]})
     check_duplicates({"training": leaking["training"] + leaking["test"], "test": []})
     check_duplicates({"training": [{"case_id": "a", "t1": one}], "test": [rest]})
 

@@ -255,9 +255,7 @@ def test_a_copy_under_another_name_in_another_section_is_refused(tmp_path, capsy
         save(tmp_path / "in" / f"{name}.nii")
     (tmp_path / "in" / "c.nii").write_bytes((tmp_path / "in" / "a.nii").read_bytes())
     fractions = ("--fractions", ".25", ".25", ".5")
-    said = [
-        (main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), *fractions, "--seed", seed]), *capsys.readouterr())
-        for seed in "0123"
-    ]
-    refused = [error for code, _, error in said if code == 1]
+    command = ["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), *fractions]
+    said = [(main([*command, "--seed", seed]), capsys.readouterr().err) for seed in "0123"]
+    refused = [error for code, error in said if code == 1]
     assert refused and all("are the same image, in '" in error and "leakage; remove one" in error for error in refused)
