@@ -144,6 +144,21 @@ def test_imports_inside_shared_are_relative():
     assert wrong == []
 
 
+def test_every_file_of_weights_is_read_with_weights_only():
+    """What MONAI reads itself (CheckpointLoader, ``monai.bundle.load``) it reads so."""
+    read = []
+    for file in (*MODULES, *(ROOT / "tools").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            options = {k.arg: ast.unparse(k.value) for k in node.keywords} if name else {}
+            assert "allow_pickle" not in options, f"{file.name}:{node.lineno}"
+            assert not re.search(r"\b(c?pickle|dill|joblib)\.loads?$", name), f"{file.name}:{node.lineno}"
+            read += [(f"{file.name}:{node.lineno}", options.get("weights_only"))] if name == "torch.load" else []
+    assert len(read) >= 3 and [place for place, weights_only in read if weights_only != "True"] == []
+    for file in ROOT.glob("bundles/*/configs/*.json"):
+        assert not re.search(r"torch\.load|pickle", file.read_text(encoding="utf-8")), file
+
+
 def test_modules_do_not_import_in_circles():
     graph = {file.relative_to(ROOT / "shared").with_suffix("").parts: imported(file) for file in MODULES}
     TopologicalSorter(graph).prepare()  # raises CycleError, with the circle

@@ -13,6 +13,8 @@ from monai.bundle.properties import InferProperties, TrainProperties
 from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundleProperty, BundlePropertyConfig
 
+from shared.data.weights import sha256
+
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json", "models/model.pt")
 CUSTOMARY = ("configs/train.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
 CUSTOMARY += ("scripts/__init__.py",)
@@ -35,6 +37,17 @@ def wrong_files(bundle: Path) -> Iterator[str]:
             yield f"{file.relative_to(bundle)} is a link"
         elif file.is_file() and file.stat().st_size > LARGEST:
             yield f"{file.relative_to(bundle)} has {file.stat().st_size / 1e6:.0f} MB, the model zoo takes 25"
+
+
+def wrong_sums(bundle: Path) -> Iterator[str]:
+    """Weights that ``models/SHA256SUMS`` does not list, or lists with another sum: trained anew, or damaged."""
+    file = bundle / "models" / "SHA256SUMS"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    listed = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+    for weights in sorted((bundle / "models").rglob("model.pt")):
+        name = weights.relative_to(bundle / "models").as_posix()
+        if listed.get(name) != sha256(weights):
+            yield f"models/{name} is not the file whose sha256 stands in models/SHA256SUMS"
 
 
 def wrong_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -104,6 +117,7 @@ def wrong_bundle(bundle: Path) -> dict[str, list[str]]:
     metadata = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return {
         "files": list(wrong_files(bundle)),
+        "sums of the weights": list(wrong_sums(bundle)),
         "metadata": list(wrong_metadata(metadata)),
         "properties of the workflows": list(wrong_properties(bundle / "configs")),
     }

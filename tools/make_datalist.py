@@ -5,6 +5,9 @@ KIND says how SOURCE is laid out:
 - ``folder``: NIfTI files, ``<subject>_<sequence>.nii.gz`` or one file per subject (then ``--sequence``), at any depth,
   with ``<subject>_label`` and ``<subject>_brain_mask`` beside them. Files of one patient are kept together when their
   path holds the same ``sub-XXX``, or names that differ in ``_ses-1``, ``_visit2``, ``_run-1``, ``_tp1`` only.
+- ``bids``: ``sub-*/[ses-*/]anat/*_{T1w,T2w,FLAIR,PDw}.nii.gz``; a session is a case and all of a subject stay together.
+  Sessions without ``--sequence`` are left out. Brain and lesion masks in the space of the scan (``*_desc-brain_mask``,
+  ``*_label-lesion_mask``) are taken from ``derivatives``.
 - ``brats2020``, ``brats2021``: the folder of ``BraTS20_Training_001``, ... or of ``BraTS2021_00000``, ...
 - ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
   labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
@@ -17,7 +20,8 @@ KIND says how SOURCE is laid out:
 - ``merge``: the datalists (``*.json``) below SOURCE become one. A case of a single sequence is listed as ``image``, so
   that one network can learn from several sequences.
 
-Patients, not files, are dealt to the sections, by the seed. Paths are written relative to OUTPUT.
+Patients, not files, are dealt to the sections, by the seed. Paths are written relative to OUTPUT. The same image in two
+sections, under whatever name, is an error.
 """
 
 from __future__ import annotations
@@ -32,17 +36,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shared.data import datalists  # noqa: E402
+from shared.data.bids_cases import bids_cases  # noqa: E402
 from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
+from shared.data.duplicates import check_duplicates  # noqa: E402
 from shared.data.errors import DataListError, InputError  # noqa: E402
 from shared.data.folder_cases import split_sequence, subjects_of_folder  # noqa: E402
 from shared.data.implants import implanted_sections  # noqa: E402
+from shared.data.msd_cases import msd_cases  # noqa: E402
 from shared.data.radiograph_sources import chest_xray_cases, lgg2d_slice_sections  # noqa: E402
 
 Case = dict[str, Any]
@@ -79,35 +82,6 @@ def brats_cases(source: Path, options: argparse.Namespace) -> list[Case]:
     if not cases:
         raise DataListError(f"0 folders {prefix}* with t1, t1ce, t2 or flair below {source}")
     return cases
-
-
-def msd_cases(source: Path, options: argparse.Namespace) -> list[Case]:
-    """Cases of the Decathlon's brain tumours: the labelled 4D files, split into 3D ones beside the output."""
-    listing = _load(source / "dataset.json")
-    names = {"flair": "flair", "t1w": "t1", "t1gd": "t1ce", "t2w": "t2"}
-    sequences = [names[str(listing["modality"][str(i)]).lower()] for i in range(len(listing["modality"]))]
-    target = options.output.with_name(options.output.stem + "_volumes")
-    target.mkdir(parents=True, exist_ok=True)
-    cases = []
-    for item in tqdm(listing["training"], desc="splitting 4D files", unit="case"):
-        case_id = Path(item["image"]).name.split(".nii")[0]
-        files = {sequence: target / f"{case_id}_{sequence}.nii.gz" for sequence in sequences}
-        if not all(file.exists() for file in files.values()):
-            _split_volumes(source / item["image"], files)
-        case = {"case_id": case_id, **{sequence: str(file) for sequence, file in files.items()}}
-        cases.append({**case, "label": str(source / item["label"])})
-    return cases
-
-
-def _split_volumes(file: Path, targets: dict[str, Path]) -> None:
-    image = nib.load(file)
-    if image.ndim != 4 or image.shape[3] != len(targets):
-        raise DataListError(f"{file} has shape {image.shape}, not 4D with {len(targets)} volumes as dataset.json says")
-    data = np.asanyarray(image.dataobj)
-    for i, target in enumerate(targets.values()):
-        part = target.with_name("part_" + target.name)  # renamed when whole, so that a killed run leaves no half file
-        nib.save(nib.Nifti1Image(data[..., i], image.affine, image.header), part)
-        os.replace(part, target)
 
 
 def ixi_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
@@ -170,9 +144,12 @@ def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list
 # KIND -> cases to be dealt out, or sections where the source brings its split. A new KIND is one line here.
 KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, list[Case]]]] = {
     "folder": folder_cases,
+    "bids": lambda source, options: bids_cases(source.resolve(), options.sequence),
     "brats2020": brats_cases,
     "brats2021": brats_cases,
-    "msd": msd_cases,
+    "msd": lambda source, options: msd_cases(
+        source, _load(source / "dataset.json"), options.output.with_name(options.output.stem + "_volumes")
+    ),
     "ixi": ixi_sections,
     "ixi_raw": ixi_sections,
     "lgg2d": lgg2d_sections,
@@ -187,6 +164,7 @@ KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, lis
 def write_datalist(sections: dict[str, list[Case]], output: Path, about: dict[str, Any]) -> None:
     """Write the list with paths relative to it; ``about`` says how it was made."""
     check_splits(sections)
+    check_duplicates(sections)
     base = Path(os.path.abspath(output)).parent
     listed = {
         s: [{k: _relative(v, base) if k in _PATHS else v for k, v in c.items()} for c in sections[s]] for s in SECTIONS
@@ -227,7 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path, metavar="OUTPUT.json")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
-    parser.add_argument("--sequence", choices=SEQUENCES, default="t1", help="of files whose name says none (folder)")
+    help_of_sequence = "of files whose name says none (folder), or that every case must have (bids)"
+    parser.add_argument("--sequence", choices=SEQUENCES, default="t1", help=help_of_sequence)
     options = parser.parse_args(arguments)
     try:
         if not options.source.is_dir():

@@ -29,7 +29,8 @@ from shared.evaluation.report import write_json  # noqa: E402
 from tools.example_case import write_example  # noqa: E402
 
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if (folder / "configs").is_dir())
-CONTENT = ("LICENSE", "configs/*.json", "configs/*.conf", "docs/*", "models/**/model.pt", "models/**/*.json")
+CONTENT = ("LICENSE", "configs/*.json", "configs/*.conf", "docs/*")
+CONTENT += ("models/SHA256SUMS", "models/**/model.pt", "models/**/*.json")
 LISTS_OF_LARGE_FILES = "large_files.yml", "large_files.yaml"
 _FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: no file tells when it was packed
 _READABLE = 0o644 << 16

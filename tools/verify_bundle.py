@@ -1,15 +1,16 @@
 """Verify bundles as the model zoo does, without a network: ``python tools/verify_bundle.py NAME ... [--run]``.
 
 NAME is a folder in ``bundles``, another folder, or a zip of ``tools/package_bundle.py``. Checked are files, name and
-sizes, metadata and changelog, the properties of MONAI's workflows, and what the network takes and gives. With ``--run``
-the network is exported to TorchScript and ONNX and compared with PyTorch, the example case is run, and its numbers are
-compared with those expected. The exit code is 1 when something is wrong.
+sizes, sums of the weights, metadata and changelog, the properties of MONAI's workflows, and what the network takes and
+gives. With ``--run`` the network is exported to TorchScript and ONNX and compared with PyTorch, the example case is
+run, and its numbers are compared with those expected. The exit code is 1 when something is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -52,7 +53,7 @@ def opened(name: str, temporary: Path) -> Path:
     """The folder of a bundle, extracted into ``temporary`` from a zip.
 
     Raises:
-        BundleNotFound: no such folder or zip, a zip that leads out of its folder or has not the one top folder.
+        BundleNotFound: no such folder or zip; a zip that leads out of its folder, holds a link, or not one top folder.
     """
     for folder in (Path(name), ROOT / "bundles" / name):
         if (folder / "configs").is_dir():
@@ -63,6 +64,8 @@ def opened(name: str, temporary: Path) -> Path:
         names = package.namelist()
         if any(Path(entry).is_absolute() or ".." in Path(entry).parts for entry in names):
             raise BundleNotFound(f"{name}: an entry leads out of the folder. Do not unpack it")
+        if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in package.infolist()):
+            raise BundleNotFound(f"{name}: an entry is a link. Do not unpack it")
         if len({Path(entry).parts[0] for entry in names}) != 1:
             raise BundleNotFound(f"{name} does not have one top folder")
         package.extractall(temporary)

@@ -53,3 +53,22 @@ class OutputError(ValueError):
 
 class NonFiniteError(ArithmeticError):
     """A training has come to NaN or infinite numbers; the message names step, learning rate and cases."""
+
+
+class NotFiniteError(ArithmeticError):
+    """A network returned NaN or infinite values.
+
+    Args:
+        count: of them.
+        total: of all values.
+        level: noise level or timestep, where the network was told one.
+    """
+
+    def __init__(self, count: int, total: int, level: float | None = None) -> None:
+        super().__init__(count, total, level)
+        self.count, self.total, self.level = count, total, level
+
+    def __str__(self) -> str:
+        where = "" if self.level is None else f" at noise level or timestep {self.level:.4g}"
+        problem = f"the network returned {self.count} values of {self.total} that are NaN or infinite{where}"
+        return f"{problem}. Compute in float32 (--amp False); if that does not help, the weights are damaged."

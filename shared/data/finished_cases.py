@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from ignite.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+_NO_MEMORY = "can't allocate memory"  # how torch says it of the CPU
 
 
 def finished_cases(engine: Engine) -> list[dict[str, Any]]:
@@ -13,3 +20,12 @@ def finished_cases(engine: Engine) -> list[dict[str, Any]]:
     A case that came without a label may hold ``label: None``, which SupervisedEvaluator adds.
     """
     return [{**batch, **output} for batch, output in zip(engine.state.batch, engine.state.output)]
+
+
+def log_failure(engine: Engine, error: BaseException) -> None:
+    """Log which cases were last in work when an error ended the run, and what helps where memory ran out."""
+    batch = engine.state.batch or ()
+    names = batch["case_id"] if isinstance(batch, Mapping) else [case["case_id"] for case in batch]
+    logger.error("stopped in or after case %s: %s", ", ".join(map(str, names)), error)
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _NO_MEMORY in str(error):
+        logger.error("memory ran out: fewer slices or samples at a time (--batch_size) need less, or use --device cpu")

@@ -17,7 +17,7 @@ from ..evaluation.case_picture import case_picture
 from ..evaluation.report import run_information, write_report
 from .case_records import CaseRecords
 from .door import Door
-from .finished_cases import finished_cases
+from .finished_cases import finished_cases, log_failure
 from .interruption import end_if_interrupted
 from .weights import sha256
 
@@ -120,6 +120,7 @@ class CaseReports:
         finished = self._write_report()  # what is finished is not lost
         whole = len(self.records.cases)
         end_if_interrupted(error, f"{finished} of {whole} cases finished; the same with --resume true goes on")
+        log_failure(engine, error)
         raise error
 
     def write(self) -> None:

@@ -51,7 +51,7 @@ class NativeMapsd(MapTransform):
         super().__init__(keys)
         self.reconstructions = reconstructions
         self.median_radius, self.smoothing_mm, self.percentile_scaling = median_radius, smoothing_mm, percentile_scaling
-        self.resample = SpatialResample(mode="bilinear", padding_mode="zeros")
+        self.resample = SpatialResample(mode="bilinear", padding_mode="border")  # half a slice lies beyond the last
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)

@@ -21,7 +21,7 @@ from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..evaluation.radiograph_grid import outlined, picture_grid, png
 from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
 from .case_records import CaseRecords
-from .finished_cases import finished_cases
+from .finished_cases import finished_cases, log_failure
 from .interruption import end_if_interrupted
 from .radiograph_door import MASKS, RadiographDoor
 from .sample_files import listed_sample, write_sample
@@ -140,6 +140,7 @@ class SampleReports:
         self.write()  # what is finished is not lost
         whole = len(self.records.cases)
         end_if_interrupted(error, f"{len(self.rows)} of {whole} samples finished; the same with --resume true goes on")
+        log_failure(engine, error)
         raise error
 
     def _write_tables(self) -> None:

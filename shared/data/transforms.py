@@ -14,6 +14,29 @@ from monai.transforms import GaussianSmooth, MapTransform, RandomizableTransform
 from scipy.ndimage import binary_fill_holes
 from torch.nn import functional
 
+_SPIKE = 10  # times the 90th percentile
+
+
+class CutSpikesd(MapTransform):
+    """Cut what lies beyond ten times the 90th percentile of the non-zero voxels, before interpolation spreads it.
+
+    One voxel of 1e6 would change the normalisation layers of a network, and with them the whole map. Real brains have
+    at most 4.2 times that percentile (175 scans of IXI, TCGA-LGG and an MS patient): nothing of them is cut.
+
+    Args:
+        keys: images as read, ``C X Y Z``, each channel by itself.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            values = np.abs(np.asarray(d[key])).reshape(len(d[key]), -1)
+            limits = [_SPIKE * np.percentile(v[v > 0], 90) if v.any() else np.inf for v in values]
+            if (values.max(axis=1) > limits).any():
+                limit = torch.tensor(limits).reshape(-1, *[1] * (d[key].ndim - 1)).to(d[key])
+                d[key] = d[key].clamp(-limit, limit)
+        return d
+
 
 class BrainMaskd(MapTransform):
     """Make sure there is a brain mask: the file's, binarised, or the non-zero voxels with their holes filled.
@@ -55,7 +78,9 @@ class Spacingd(monai.transforms.Spacingd):
             if mode == "bilinear":
                 ratio = np.broadcast_to(pixdim, 3) / np.asarray(d[key].pixdim)
                 sigma = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))  # a voxel blurs like a Gaussian of 0.42 its width
-                d[key] = GaussianSmooth(sigma.tolist())(d[key]) if sigma.any() else d[key]
+                if sigma.any():
+                    blur = GaussianSmooth(sigma.tolist())
+                    d[key] = blur(d[key]) / blur(torch.ones_like(d[key][:1]))  # beyond the volume is nothing, not 0
         aside = {k: v for k, v in d.items() if k not in self.keys and not isinstance(v, dict)}
         result = super().__call__({k: v for k, v in d.items() if k not in aside}, lazy)
         return {**result, **aside}

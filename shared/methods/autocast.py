@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
+from ..data.errors import NotFiniteError
+
 
 class AutocastInferer(Inferer):
     """Run the network in bfloat16 and return float32.
@@ -20,6 +22,14 @@ class AutocastInferer(Inferer):
         self.enabled = enabled
 
     def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """``B C *S`` and further arguments of the network to what it returns."""
+        """``B C *S`` and further arguments of the network (of a denoiser: noise level or timestep) to what it returns.
+
+        Raises:
+            NotFiniteError: in inference, it returned NaN or infinite values. Training looks at its loss instead.
+        """
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
-            return network(inputs, *args, **kwargs).float()
+            output = network(inputs, *args, **kwargs).float()
+        if torch.is_inference_mode_enabled() and not output.isfinite().all():
+            level = float(args[0].flatten()[0]) if args else None  # of the first image of the batch
+            raise NotFiniteError(int((~output.isfinite()).sum()), output.numel(), level)
+        return output

@@ -22,6 +22,7 @@ from monai.bundle import ConfigParser
 from shared.data.phantom_brain import make_phantom, write_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_NETWORK = "NETWORK ACCESS"  # what no_network/sitecustomize.py prints of each attempt
 
 PROPERTIES = """
 import json, sys
@@ -75,7 +76,9 @@ class Bundle:
         """Run to the end, at the root with relative paths, or in another folder with absolute ones."""
         root = self.root if cwd is None else self.folder
         command = [sys.executable, *launcher, *self.command(configs, options, root)]
-        return subprocess.run(command, cwd=cwd or ROOT, env=environment(), capture_output=True, text=True, timeout=900)
+        done = subprocess.run(command, cwd=cwd or ROOT, env=environment(), capture_output=True, text=True, timeout=900)
+        assert NO_NETWORK not in done.stderr, done.stderr
+        return done
 
     def start(self, configs: str, options: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
         """Start in a process group of its own, at the root; it heeds Ctrl-C, as no background job of a shell would."""
@@ -123,8 +126,8 @@ class Bundle:
 
 
 def environment() -> dict[str, str]:
-    """Variables of the commands: no paths of this process, and the CPU, where equal runs are equal bit for bit."""
-    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"CUDA_VISIBLE_DEVICES": ""}
+    """Variables of the commands: no paths to packages, no network, and the CPU, where equal runs are equal bitwise."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "no_network"), "CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,19 @@ from shared.diffusion.velocity import VelocityNetwork
 SIZE = 32
 NET = {"width": 16, "multipliers": [1, 2], "attention_levels": [1]}
 FILES = ("image", "tibia_mask", "lesion_mask")
+BAD = {  # key, and the problem and the remedy
+    "colour": ("image", "is a colour image.*one grey channel"),
+    "constant": ("image", r"constant everywhere \(7\).*"),
+    "zero_bytes": ("image", r"is empty.*again"),
+    "text": ("image", "no PNG, DICOM or NIfTI.*losslessly"),
+    "truncated": ("image", "is damaged.*again"),
+    "missing": ("image", "file not found.*path"),
+    "nan": ("image", r"has \d+ pixels that are NaN or infinite.*"),
+    "other_size": ("tibia_mask", "has 48 rows of 40 pixels, but the image.*Draw it on this image"),
+    "empty_mask": ("tibia_mask", "is empty.*Outline"),
+    "no_class": ("class_label", r"has no class\. Say 0 \(normal\) or 1"),
+    "no_lesion": ("lesion_mask", "is empty, but the class_label is 1.*Outline the lesion"),
+}
 COLUMNS = (
     "case_id class_label class seed w1 w2 w3 guidance level steps sampler source_id class_probability accepted reason "
     "nearest_case nearest_distance"
@@ -124,20 +139,38 @@ def test_guidance_without_classifier_is_refused(macdm, given, tmp_path):
 
 @pytest.fixture(scope="module")
 def varied(macdm, given, tmp_path_factory) -> Path:
-    """A variation and a translation of each of four good radiographs, at a low level; two others are faulty."""
+    """A variation and a translation of each of four good radiographs, at a low level; others are faulty."""
     out = tmp_path_factory.mktemp("varied")
-    cases = json.loads(given.datalist.read_text())["training"]
+    good = json.loads(given.datalist.read_text())["training"]
     folder = given.datalist.parent
-    colour = np.stack([np.asarray(Image.open(folder / cases[0]["image"])) * share for share in (1.0, 0.5, 0.2)], -1)
+    pixels = np.asarray(Image.open(folder / good[0]["image"]))
+    assert pixels.dtype == np.uint16, "good ones have 16 bits"
+    colour = np.stack([pixels * share for share in (1.0, 0.5, 0.2)], -1)
     Image.fromarray((colour / colour.max() * 255).astype(np.uint8)).save(folder / "colour.png")
-    cases[0]["image"] = "colour.png"
     Image.new("L", (40, 48)).save(folder / "small.png")
-    cases[1]["tibia_mask"] = "small.png"
-    (folder / "faulty.json").write_text(json.dumps({"training": cases}))
+    Image.new("L", (48, 48)).save(folder / "empty.png")
+    Image.new("L", (48, 48), 7).save(folder / "constant.png")
+    (folder / "zero_bytes.png").touch()
+    (folder / "text.png").write_text("no image")
+    (folder / "truncated.png").write_bytes((folder / good[0]["image"]).read_bytes()[:500])
+    nib.save(nib.Nifti1Image(np.where(pixels > 0, np.nan, 0).astype(np.float32), np.eye(4)), folder / "nan.nii.gz")
+    fracture = good[1]
+    changes = {
+        **{name: {"image": f"{name}.png"} for name in ("colour", "constant", "zero_bytes", "text", "truncated")},
+        "missing": {"image": "nowhere.png"},
+        "nan": {"image": "nan.nii.gz"},
+        "other_size": {"tibia_mask": "small.png"},
+        "empty_mask": {"tibia_mask": "empty.png"},
+        "no_class": {"class_label": None},
+        "no_lesion": {"class_label": 1, "lesion_mask": "empty.png"},
+    }
+    bad = [{**fracture, "case_id": case_id, **change} for case_id, change in changes.items()]
+    (folder / "faulty.json").write_text(json.dumps({"training": [bad[0], *good[2:4], *bad[1:], *good[4:]]}))
     options = {"datalist": folder / "faulty.json", "level": 0.01}
     done = sample(macdm, given, out, "inference.json inference_from_image.json", **options)
     assert done.returncode == 2, done.stderr
-    assert "4 of 6 cases done, left out" in done.stdout
+    assert f"4 of {4 + len(changes)} cases done, left out" in done.stdout
+    assert set(changes) == set(BAD)
     return out
 
 
@@ -155,11 +188,14 @@ def test_from_images_each_source_gives_a_sample_of_each_class_that_resembles_it(
     assert all(case["patient_id"] == case["case_id"].split("_as_")[0] for case in listed)
 
 
-def test_bad_sources_are_listed_with_a_remedy(varied):
+@pytest.mark.parametrize("case_id", BAD)
+def test_bad_source_is_listed_with_a_remedy(varied, case_id):
     failures = {f["case_id"]: f for f in json.loads((varied / "report.json").read_text())["failures"]}
-    colour, size = failures["tibia00000_normal"], failures["tibia00001_corner"]
-    assert colour["error"] == "is a colour image" and "one grey channel" in colour["remedy"]
-    assert size["key"] == "tibia_mask" and size["error"].startswith("has 48 rows of 40 pixels, but the image")
+    assert set(failures) == set(BAD)
+    key, said = BAD[case_id]
+    failure = failures[case_id]
+    assert failure["key"] == key and re.search(said, f"{failure['error']}. {failure['remedy']}"), failure
+    assert f"<td>{case_id}</td>" in (varied / "report.html").read_text()
 
 
 def test_one_given_image_is_varied(macdm, given, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from bad_volumes import SAID, write_bad_volumes
 from conftest import ROOT, as_stored, reoriented
 from run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows
 
@@ -54,6 +55,7 @@ def tumour(tmp_path_factory) -> SimpleNamespace:
     save("image_2d", flair[:, :, level], lifted)
     save("stack", flair[:, :, MID], affine @ np.diag([1, 1, 5 / SPACING, 1]))
     save("mask_beside", phantom.brain_mask, beside)
+    write_bad_volumes(np.pad(flair, 5), affine, lambda case_id: folder / f"{case_id}.nii.gz")
     label = reoriented(nib.Nifti1Image(phantom.label, affine), "PIL")
     return SimpleNamespace(folder=folder, label_pil=np.asarray(label.dataobj) > 0)
 
@@ -71,6 +73,7 @@ def single(mmccd, tumour, tmp_path_factory) -> Path:
 GOOD = {"pil": "", "volume": "", "slice": "", "image_2d": "2D image", "stack": "few slices"}
 BAD = {  # key, and what is said
     "no_flair": ("flair", r"no_flair.*has no 'flair' \(it has t1\)\. Add it to the datalist"),
+    **{case_id: ("flair", said) for case_id, said in SAID.items()},
     "mask_beside": ("brain_mask", r"mask_beside\.nii\.gz: .*differs from that of .*flair\.nii\.gz by up to 9 mm\. \w+"),
 }
 
@@ -82,6 +85,7 @@ def mixed(mmccd, tumour, settings, tmp_path_factory) -> SimpleNamespace:
     files = {"pil": "pil", "volume": "flair", "slice": "slice", "image_2d": "image_2d", "stack": "stack"}
     cases = [{"case_id": case_id, "flair": f"{name}.nii.gz"} for case_id, name in files.items()]
     cases[1:1] = [{"case_id": "no_flair", "t1": "t1.nii.gz"}]
+    cases[2:2] = [{"case_id": case_id, "flair": f"{case_id}.nii.gz"} for case_id in SAID]
     cases[3:3] = [{"case_id": "mask_beside", "flair": "flair.nii.gz", "brain_mask": "mask_beside.nii.gz"}]
     (tumour.folder / "list.json").write_text(json.dumps({"test": cases}))
     options = {"datalist": tumour.folder / "list.json", "steps": settings["other_steps"], "output_dir": out}
@@ -157,7 +161,7 @@ def test_bad_case_is_named_with_file_key_and_remedy(mixed, case_id):
     (failure,) = (f for f in mixed.report["failures"] if f["case_id"] == case_id)
     key, message = BAD[case_id]
     assert failure["key"] == key
-    assert re.search(message, f"{failure['file']}: {failure['error']}. {failure['remedy']}")
+    assert re.search(message, f"{failure['file']}: {failure['error']}. {failure['remedy']}") and failure["remedy"]
     assert not list(mixed.out.glob(f"{case_id}_*"))
 
 

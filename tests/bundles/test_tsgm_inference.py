@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from bad_volumes import SAID, write_bad_volumes
 from conftest import reoriented
 from run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows
 
@@ -40,10 +41,11 @@ GOOD = {  # sequences given, shape of the map
     "flat": (("t1", "t1ce"), SHAPE[:2]),
 }
 BAD = {  # key, and what is said
+    **{case_id: ("t1", said) for case_id, said in SAID.items()},
     "unknown": ("t1 or t1ce or flair", r"has none of t1, t1ce, flair \(it has t2\)\. Add it to the datalist"),
     "beside": ("t1ce", r"beside_t1ce\.nii\.gz.*differs from that of .*case_flair\.nii\.gz by up to 9 mm\. Resample it"),
     "shorter": ("t1", r"slice_t1\.nii\.gz.*has shape \(46, 55, 1\), but .*case_flair.*\. Resample it"),
-    "constant": ("t1", r"constant_t1\.nii\.gz.*is constant in the brain \(5\)\. Pass the scan itself"),
+    "uniform": ("t1", r"uniform_t1\.nii\.gz.*is constant in the brain \(5\)\. Pass the scan itself"),
     "empty": ("flair", r"empty_flair\.nii\.gz.*is 0 everywhere\. Pass the original scan"),
     "absent": ("t1ce", r"nowhere\.nii\.gz.*file not found\. Check the path"),
     "three": ("image", r"three\.nii\.gz.*has shape \(46, 55, 46, 3\), not .*flair, t1, t1ce, t2.*--channels \"\['"),
@@ -88,8 +90,8 @@ def folder(tmp_path_factory) -> Path:
     listed("two", t2="t2", flair="case_flair", t1="case_t1")
     listed("one", t1ce="case_t1ce")
     listed("shorter", flair="case_flair", t1="slice_t1")
-    listed("constant", flair="case_flair", t1="constant_t1")
-    save("constant_t1", np.full(SHAPE, 5, np.float32))
+    listed("uniform", flair="case_flair", t1="uniform_t1")
+    save("uniform_t1", np.full(SHAPE, 5, np.float32))
     listed("empty", flair="empty_flair", t1="case_t1")
     save("empty_flair", np.zeros(SHAPE, np.float32))
     listed("absent", flair="case_flair", t1ce="nowhere")
@@ -97,6 +99,9 @@ def folder(tmp_path_factory) -> Path:
     save("three", np.stack([images[name] for name in SEQUENCES], axis=-1))
     listed("no_t1ce", image="no_t1ce")
     save("no_t1ce", np.stack([images[name] * (name != "t1ce") for name in DECATHLON], axis=-1))
+    write_bad_volumes(np.pad(images["t1"], 5), affine, lambda case_id: folder / f"{case_id}.nii.gz")
+    for case_id in SAID:
+        listed(case_id, t1=case_id)
     (folder / "list.json").write_text(json.dumps({"test": list(cases.values())}))
 
     for subject, given in (("anna", SEQUENCES), ("bert", ("t1", "flair"))):

@@ -69,6 +69,11 @@ class TestSliceSpacingd:
         data = SliceSpacingd("image", 2, 3, "bilinear")({"image": volume(values, (1, 1, 5))})
         np.testing.assert_allclose(data["image"][0, 3:-3, 3:-3], values[3:7, 3:7], atol=1e-4)
 
+    @pytest.mark.parametrize("count", [2, 3, 5, 9])
+    def test_a_thin_stack_through_tissue_is_as_bright_at_its_ends(self, count: int):
+        data = SliceSpacingd("image", 2, 3, "bilinear")({"image": volume(np.full((20, 20, count), 7.0), (1, 1, 0.6))})
+        np.testing.assert_allclose(data["image"], 7, rtol=1e-5)
+
     def test_masks_stay_masks_and_a_case_without_label_passes(self):
         mask = np.zeros((20, 20, 9))
         mask[5:14, 4:17, 2:7] = 1

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientationd
 
-from shared.data.transforms import BrainMaskd, BrainNormalized, RandErodeBraind, Spacingd
+from shared.data.transforms import BrainMaskd, BrainNormalized, CutSpikesd, RandErodeBraind, Spacingd
 
 
 def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
@@ -27,6 +27,26 @@ def at_spacing(values: np.ndarray, before: tuple[float, float, float], after: tu
     data = Spacingd("image", pixdim=after, mode="bilinear")({"image": volume(values, before)})
     assert tuple(np.asarray(data["image"].pixdim)) == pytest.approx(after)
     return np.asarray(data["image"][0])
+
+
+class TestCutSpikesd:
+    def test_one_hot_or_cold_voxel_comes_down_to_ten_times_the_90th_percentile(self):
+        image = 7 * cube(10, 2, 8)
+        image[4, 4, 4], image[5, 5, 5] = 1e6, -1e6
+        cut = CutSpikesd("image")({"image": volume(image, (1, 2, 3))})["image"]
+        expected = np.clip(image, -70, 70)
+        np.testing.assert_array_equal(np.asarray(cut[0]), expected)
+        assert torch.equal(cut.affine, volume(image, (1, 2, 3)).affine) and image.max() == 1e6
+
+    def test_channels_are_cut_each_by_itself_and_an_empty_one_stays(self):
+        image = torch.stack([torch.full((4, 4, 4), level) for level in (1.0, 100.0, 0.0)])
+        image[:, 0, 0, 0] = torch.tensor([50.0, 500.0, 0.0])
+        cut = CutSpikesd("image")({"image": image})["image"]
+        assert cut[:, 0, 0, 0].tolist() == [10, 500, 0] and torch.equal(cut[:, 1:], image[:, 1:])
+
+    def test_brains_as_they_are_stay_the_same_object(self):
+        image = volume(np.random.default_rng(0).gamma(4, 90, (9, 9, 9)))
+        assert CutSpikesd("image")({"image": image})["image"] is image
 
 
 class TestBrainMaskd:

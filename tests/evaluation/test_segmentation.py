@@ -180,6 +180,16 @@ def test_empty_rules(mask, label, expected):
     assert len(metrics) == 12
 
 
+def test_a_label_of_the_whole_brain():
+    everything = np.ones(SOMETHING.shape, bool)
+    assert segmentation_metrics(everything, everything, ISOTROPIC)["dice"] == 1
+    share = SOMETHING.mean()
+    assert segmentation_metrics(SOMETHING, everything, ISOTROPIC)["dice"] == pytest.approx(2 * share / (1 + share))
+    assert segmentation_metrics(NOTHING, everything, ISOTROPIC)["dice"] == 0
+    metrics = ranking_metrics(np.random.default_rng(0).random(everything.shape), everything, everything)
+    assert np.isnan(metrics["auroc"])
+
+
 def test_values_above_zero_are_the_mask():
     label = SOMETHING.astype(np.uint8) * 255
     assert segmentation_metrics(SOMETHING.astype(np.float32), label, ISOTROPIC)["dice"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from shared.data.errors import NotFiniteError
 from shared.methods.autocast import AutocastInferer
 
 
@@ -28,3 +29,12 @@ def test_precision_and_arguments(enabled: bool, inside: torch.dtype):
     assert network.dtype == inside and out.dtype == torch.float32
     assert torch.equal(out, expected) is not enabled
     torch.testing.assert_close(out, expected, atol=0.05, rtol=0)
+
+
+def test_values_that_are_not_finite_are_named_with_their_noise_level_in_inference_only():
+    network, x, sigma = Product(), torch.ones(1, 16), torch.tensor(1e39, dtype=torch.float64).float()
+    assert AutocastInferer(False)(x, network, sigma).isinf().all()
+    with torch.inference_mode(), pytest.raises(NotFiniteError, match="4 values of 4 .* timestep inf.*--amp False"):
+        AutocastInferer(False)(x, network, sigma)
+    with torch.inference_mode(), pytest.raises(NotFiniteError, match="4 values of 4 that are NaN or infinite. Compute"):
+        AutocastInferer(False)(x, lambda x: x[:, :4] * torch.nan)

@@ -53,9 +53,11 @@ def head() -> dict[str, np.ndarray]:
 def write_gliomas(folder: Path, codes: str = "LPS") -> Path:
     """The layout of ``lgg2d``, one patient in each section, volumes stored along other axes."""
     turn = nib.orientations.ornt_transform(nib.io_orientation(LPS), nib.orientations.axcodes2ornt(codes))
-    for patient in PATIENTS:
+    for number, patient in enumerate(PATIENTS):
         (folder / patient).mkdir(parents=True)
         for name, data in head().items():
+            if name == "flair":  # each patient another image
+                data = (data * (1 - 0.1 * number * np.linspace(0, 1, SIDE)[:, None, None])).astype(data.dtype)
             nib.save(nib.Nifti1Image(data, LPS).as_reoriented(turn), folder / patient / f"{name}.nii.gz")
     return _write_table(folder / "patients.csv", [{"patient": p, "split": s} for p, s in PATIENTS.items()])
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.bundle_checks import wrong_bundle, wrong_files, wrong_metadata, wrong_properties
+from tools.bundle_checks import wrong_bundle, wrong_files, wrong_metadata, wrong_properties, wrong_sums
 from tools.package_bundle import BUNDLES
 
 ITERMASK3D = BUNDLES[0]
@@ -78,6 +78,15 @@ def test_missing_large_and_linked_files_are_named(bundle: Path):
     found = list(wrong_files(bundle))
     assert found[:2] == ["LICENSE is missing", "docs/README.md is missing"]
     assert sorted(found[2:]) == ["docs/link.md is a link", "models/large.pt has 25 MB, the model zoo takes 25"]
+
+
+def test_weights_that_are_not_those_delivered_are_named(bundle: Path):
+    assert list(wrong_sums(bundle)) == []
+    (bundle / "models" / "model.pt").write_bytes(b"<html>please log in</html>")
+    (bundle / "models" / "other").mkdir()
+    (bundle / "models" / "other" / "model.pt").write_bytes(b"unlisted")
+    said = "is not the file whose sha256 stands in models/SHA256SUMS"
+    assert list(wrong_sums(bundle)) == [f"models/model.pt {said}", f"models/other/model.pt {said}"]
 
 
 @pytest.mark.parametrize("name", ["brain_anomaly_detection", "t1_volume_x"])

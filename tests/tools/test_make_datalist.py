@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -20,7 +21,8 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 def save(path: Path, shape: tuple[int, ...] = (4, 5, 6)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.arange(np.prod(shape), dtype=np.int16).reshape(shape), np.eye(4)), path)
+    data = np.random.default_rng(zlib.crc32(str(path).encode())).integers(0, 999, shape)  # each file another image
+    nib.save(nib.Nifti1Image(data.astype(np.int16), np.eye(4)), path)
 
 
 def read(output: Path) -> dict[str, list[dict[str, str]]]:
@@ -236,3 +238,24 @@ def test_real_glioma_slices_stand_upright_and_pass_the_door(tmp_path):
     brains = [read_mask(case["tibia_mask"], "tibia_mask").data for case in door.cases]
     mirrored = [np.mean([(brain * np.flip(brain, axis)).sum() / brain.sum() for brain in brains]) for axis in (0, 1)]
     assert mirrored[1] > 0.9 > mirrored[0], "left and right lie along the columns"
+
+
+def test_bids_keeps_the_sessions_of_a_subject_together(tmp_path):
+    for n in range(6):
+        for stem in (f"sub-{n:02}_ses-1", f"sub-{n:02}_ses-2"):
+            save(tmp_path / "bids" / stem.replace("_", "/") / "anat" / f"{stem}_T1w.nii.gz")
+    assert main(["bids", str(tmp_path / "bids"), str(tmp_path / "l.json"), "--fractions", ".5", "0", ".5"]) == 0
+    listed = read(tmp_path / "l.json")
+    subjects = [{case["patient_id"] for case in listed[section]} for section in ("training", "test")]
+    assert len(listed["training"]) == len(listed["test"]) == 6 and not subjects[0] & subjects[1]
+
+
+def test_a_copy_under_another_name_in_another_section_is_refused(tmp_path, capsys):
+    for name in "abcd":
+        save(tmp_path / "in" / f"{name}.nii")
+    (tmp_path / "in" / "c.nii").write_bytes((tmp_path / "in" / "a.nii").read_bytes())
+    fractions = ("--fractions", ".25", ".25", ".5")
+    command = ["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), *fractions]
+    said = [(main([*command, "--seed", seed]), capsys.readouterr().err) for seed in "0123"]
+    refused = [error for code, error in said if code == 1]
+    assert refused and all("are the same image, in '" in error and "leakage; remove one" in error for error in refused)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import zipfile
 from pathlib import Path
 
 import pytest
+from monai.apps.utils import extractall
 
 from tools.example_case import differences
 from tools.package_bundle import BUNDLES, package
@@ -23,7 +25,7 @@ def copied(tmp_path: Path) -> Path:
 def test_a_package_is_well(tmp_path, capsys):
     assert main([str(package(ITERMASK3D, tmp_path))]) == 0
     said = capsys.readouterr().out
-    assert said.count("  ok ") == 4 and "WRONG" not in said
+    assert said.count("  ok ") == 5 and "WRONG" not in said
     assert said.rstrip().endswith("1 of 1 bundles are well")
 
 
@@ -64,6 +66,29 @@ def test_a_zip_that_is_no_bundle_is_not_unpacked(tmp_path, capsys, entries: list
     assert main([str(tmp_path / "in.zip")]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path.parent / "escaped.txt").exists()
+
+
+@pytest.mark.parametrize("target", ["../../victim", "/victim"])
+def test_a_zip_with_a_link_is_not_unpacked(tmp_path, capsys, target: str):
+    """Of the standard library, ``extractall`` would write the target as a text; other programs would follow it."""
+    link = zipfile.ZipInfo("a/models")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as package:
+        package.writestr(link, target)
+        package.writestr("a/configs/x.json", "{}")
+    assert main([str(tmp_path / "in.zip")]) == 1
+    assert "an entry is a link" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", ["../escaped.txt", "/escaped.txt"])
+def test_download_of_monai_does_not_unpack_what_leads_out_of_the_folder(tmp_path, entry: str):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as package:
+        package.writestr("a/configs/x.json", "{}")
+        package.writestr(entry, "x")
+    (tmp_path / "deep" / "out").mkdir(parents=True)
+    with pytest.raises(ValueError, match="[Uu]nsafe|[Ii]llegal|outside"):
+        extractall(tmp_path / "in.zip", tmp_path / "deep" / "out", has_base=False)
+    assert not list(tmp_path.rglob("escaped.txt")) and not Path("/escaped.txt").exists()
 
 
 def test_what_is_no_bundle_is_named(tmp_path, capsys):

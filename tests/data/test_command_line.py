@@ -1,0 +1,94 @@
+"""command_line: options that MONAI would take in silence, judged by the configs of the bundles."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import monai.bundle.__main__ as program
+import pytest
+
+from shared.data.command_line import check_options, given_options
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+TSGM = BUNDLES / "brain_mri_anomaly_tsgm" / "configs"
+
+
+@pytest.fixture
+def command(monkeypatch):
+    def set_command(*words: str, configs: tuple[str, ...] = ("inference",)) -> None:
+        files = [str(TSGM / f"{name}.json") for name in configs]
+        given = [program.__file__, "run", "--config_file", str(files) if len(files) > 1 else files[0], *words]
+        monkeypatch.setattr(sys, "argv", given)
+
+    return set_command
+
+
+def test_every_config_that_is_run_checks_its_options_first():
+    configs = {file: json.loads(file.read_text(encoding="utf-8")) for file in BUNDLES.glob("*/configs/*.json")}
+    first = {file: config["run"][0] for file, config in configs.items() if "run" in config}
+    assert len(first) > len(list(BUNDLES.iterdir())) and set(first.values()) == {"$@options"}
+
+
+def test_options_are_read_as_monai_reads_them(command):
+    command("training", "--steps", "5", "--a#b=[1,'x']", "--resume", "--sequence", "t1", "--seed", "-3")
+    read = {"run_id": "training", "steps": 5, "a#b": [1, "x"], "resume": True, "sequence": "t1", "seed": -3}
+    assert given_options() == {**read, "config_file": str(TSGM / "inference.json")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--steps", "5", "--output_dir", "out", "--image=scan.nii.gz", "--meta_file", "metadata.json"),
+        ("--displayable_configs#samples", "2", "--preprocessing#transforms#0", "None"),
+        ("--dataloader#pin_memory", "True"),  # an argument that the config leaves at its default
+        ("--batch_size", "$2 + 2", "--seed", "@steps"),
+        ("--steps", "@mine", "--mine", "7"),
+        ("--inferer", "{'_target_': 'SimpleInferer'}", "--inferer#anything", "1"),
+        ("--tracking", "mlflow", "--experiment_name", "one", "--run_name", "first"),
+        ("--finalize", "$print('done')"),
+        ("--expected", "False"),
+        ("--expected", "true"),
+    ],
+)
+def test_options_of_the_configs_and_of_monai_pass(command, words):
+    command(*words)
+    check_options()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--stpes", "9"), "option --stpes is unknown: did you mean --steps?"),
+        (("--stpes=9",), "did you mean --steps?"),
+        (("--steps", "9", "--datalst", "list.json"), "did you mean --datalist?"),
+        (("--meta_fle", "metadata.json"), "did you mean --meta_file?"),
+        (("--displayable_configs#sampels", "2"), "did you mean --displayable_configs::samples?"),
+        (("--experiment_name", "one"), "option --experiment_name is unknown: the configs have none like it"),
+        (("--seed", "first"), "option --seed: 'first' is a text. Write a number, such as 0"),
+        (("--expected", "false"), "option --expected: 'false' is a text, which counts as true. Write True or False"),
+    ],
+)
+def test_others_end_the_run_with_a_suggestion(command, words, message):
+    command(*words)
+    with pytest.raises(SystemExit) as stopped:
+        check_options()
+    assert message in str(stopped.value.code)  # a text: Python prints it and exits with 1
+
+
+def test_entries_of_overlays_and_of_an_args_file_are_seen(command, tmp_path):
+    args = tmp_path / "args.json"
+    args.write_text(json.dumps({"max_epochs": 3, "chanels": 1}))
+    command("--channels", "1", configs=("train", "train_single_channel"))
+    check_options()
+    command("--channels", "1", "--args_file", str(args), configs=("train", "train_single_channel"))
+    with pytest.raises(SystemExit, match="--chanels is unknown: did you mean --channels"):
+        check_options()
+
+
+@pytest.mark.parametrize("words", [["pytest", "run", "--stpes", "9"], [program.__file__, "download", "--nmae", "x"]])
+def test_other_programs_and_commands_are_left_alone(monkeypatch, words):
+    monkeypatch.setattr(sys, "argv", words)
+    assert given_options() == {}
+    check_options()
