@@ -64,6 +64,32 @@ def detection_intervals(
     }
 
 
+def paired_replicates(
+    healthy: np.ndarray, anomalous: np.ndarray, resamples: int = 2000, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Bootstrap AUROC and AUPRC over subjects that are there twice, healthy and made anomalous.
+
+    Subjects are resampled, each with both of its scores. Equal seeds draw equal subjects, so that replicates of
+    several scores can be averaged and subtracted.
+
+    Args:
+        healthy, anomalous: `N`, scores of the same subjects in the same order, higher means more anomalous.
+        resamples, seed: as in `statistics.bootstrap_interval`.
+
+    Returns:
+        auroc and auprc, `1 + R` each, that of the subjects themselves first.
+    """
+    healthy, anomalous = np.asarray(healthy), np.asarray(anomalous)
+    is_anomalous = np.repeat([False, True], healthy.size)
+    drawn = np.random.default_rng(seed).integers(healthy.size, size=(resamples, healthy.size))
+    found: dict[str, list[float]] = {"auroc": [], "auprc": []}
+    for subjects in (np.arange(healthy.size), *drawn):
+        _, *counts = counts_at_thresholds(np.concatenate([healthy[subjects], anomalous[subjects]]), is_anomalous)
+        found["auroc"].append(area_under_roc(*counts))
+        found["auprc"].append(average_precision(*counts))
+    return {key: np.array(values) for key, values in found.items()}
+
+
 def _fpr_at_tpr(true_positives: np.ndarray, false_positives: np.ndarray, target: float) -> float:
     positives, negatives = int(true_positives[-1]), int(false_positives[-1])
     if positives == 0 or negatives == 0:
