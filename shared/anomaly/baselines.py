@@ -49,7 +49,7 @@ class IntensityInferer(Inferer):
 
 
 class IntensityHistogram:
-    """Detect an unusual volume by its intensities alone: the earth mover's distance of their histogram to a healthy one.
+    """Detect a volume by its intensities alone: the earth mover's distance of their histogram to a healthy one.
 
     The healthy histogram is the mean of the scans' quantile functions, their barycentre in this distance.
 

@@ -1,4 +1,4 @@
-"""Failed brain extraction: tissue of the head that was left in, and brain that was cut off; both move the brain mask."""
+"""Failed brain extraction: tissue of the head that was left in, or brain that was cut off; both move the brain mask."""
 
 from __future__ import annotations
 

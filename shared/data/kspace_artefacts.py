@@ -118,7 +118,8 @@ class HeadMotion(Transform):
             move = Affine(angles.tolist(), translate_params=shifts.tolist(), padding_mode="zeros", image_only=True)
             moved = self._spectrum(convert_to_tensor(move(values), track_meta=False))
             spectrum = torch.where((time >= start) & (time < end), moved, spectrum)
-        return convert_to_dst_type(torch.fft.ifft(spectrum).real.movedim(-1, 1 + self.axis), img, dtype=torch.float32)[0]
+        corrupted = torch.fft.ifft(spectrum).real.movedim(-1, 1 + self.axis)
+        return convert_to_dst_type(corrupted, img, dtype=torch.float32)[0]
 
     def _spectrum(self, values: torch.Tensor) -> torch.Tensor:
         """Lines last; along the other axes the Fourier transform would be undone again as it is."""

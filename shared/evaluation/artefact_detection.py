@@ -19,6 +19,7 @@ from ..data.atomic import replacing
 from ..data.finished_cases import finished_cases
 from ..data.weights import sha256
 from .artefact_page import detection_tables, severity_curves
+from .cohort import write_table
 from .detection import paired_replicates
 from .report import Html, figure, run_information, write_csv, write_json, write_page
 from .statistics import percentile_interval
@@ -35,7 +36,9 @@ ALL = "all"
 logger = logging.getLogger(__name__)
 
 
-def summarise_artefacts(rows: Sequence[Mapping[str, Any]], resamples: int = 2000, seed: int = 0) -> list[dict[str, Any]]:
+def summarise_artefacts(
+    rows: Sequence[Mapping[str, Any]], resamples: int = 2000, seed: int = 0
+) -> list[dict[str, Any]]:
     """AUROC and AUPRC of each score, artefact and severity, with 95 % bootstrap intervals over subjects.
 
     Args:
@@ -55,7 +58,7 @@ def summarise_artefacts(rows: Sequence[Mapping[str, Any]], resamples: int = 2000
     for cell in cells:
         for score in SCORES:
             healthy, corrupted = (
-                np.array([values[*of, subject][score] for subject in subjects]) for of in ((CLEAN, 0), cell)
+                np.array([values[(*of, subject)][score] for subject in subjects]) for of in ((CLEAN, 0), cell)
             )
             replicates[cell, score] = paired_replicates(healthy, corrupted, resamples, seed)
             raised[cell, score] = float(np.mean(corrupted > healthy))
@@ -162,6 +165,7 @@ class ArtefactDetection:
         curves = severity_curves(summary, SCORES)
         run = {**run_information(), **self.facts, "reference scans": len(self.reference)}
         write_csv(self.folder / "report.csv", shown)
+        write_table(self.folder / "detection.csv", summary)
         with replacing(self.folder / "severity_curves.png") as temporary:
             temporary.write_bytes(curves)
         write_json(self.folder / "report.json", {"run": run, "detection": summary, "volumes": shown})
