@@ -58,7 +58,7 @@ class Calibration:
         return _percentile(self.healthy_scores, score)
 
     def quality_percentile(self, name: str, value: float) -> float:
-        """Share of the healthy scans whose quality score is lower, in percent; NaN where none of this name is stored."""
+        """Share of the healthy scans whose quality score is lower, in percent; NaN where none of the name is stored."""
         healthy = self.healthy_quality.get(name)
         return _percentile(healthy, value) if healthy else float("nan")
 

@@ -11,6 +11,7 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandBiasField, Transform
 
+from .errors import DataListError
 from .extraction_failures import BrainCut, SkullLeftIn
 from .image_artefacts import MissingChunk, Zipper
 from .kspace_artefacts import Ghosting, HeadMotion, KSpaceNoise, KSpaceSpike
@@ -96,12 +97,12 @@ def artefact_parameters(artefact: str, severity: int, case_id: str, seed: int = 
     """Parameters of an artefact's transform for a case; what is drawn depends on all but the severity.
 
     Raises:
-        ValueError: no such artefact or severity.
+        DataListError: no such artefact or severity.
     """
     if artefact not in ARTEFACTS:
-        raise ValueError(f"no artefact '{artefact}': choose from {', '.join(ARTEFACTS)}")
+        raise DataListError(f"no artefact '{artefact}': choose from {', '.join(ARTEFACTS)}")
     if severity not in SEVERITIES:
-        raise ValueError(f"no severity {severity} of {artefact}: choose from 1 (mild) to 5")
+        raise DataListError(f"no severity {severity} of {artefact}: choose from 1 (mild) to 5")
     kind = ARTEFACTS[artefact]
     levels = {name: values[severity - 1] for name, values in kind.levels.items()}
     return levels | kind.draw(np.random.default_rng(derive_seed(seed, case_id, artefact)))
@@ -123,8 +124,10 @@ def corrupted_cases(
         ``healthy_id``, the id of the healthy case; ``case_id`` has the artefact and severity added.
 
     Raises:
-        ValueError: no such artefact or severity.
+        DataListError: no such artefact or severity, or none at all.
     """
+    if not artefacts or not severities:
+        raise DataListError(f"choose artefacts of {', '.join(ARTEFACTS)} and severities of 1 (mild) to 5")
     listed: list[dict[str, Any]] = []
     for case in cases:
         name = case["case_id"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Affine, Transform
+from monai.transforms import Affine, Transform, create_rotate, create_translate
 from monai.utils import convert_to_dst_type, convert_to_tensor
 
 
@@ -109,13 +109,14 @@ class HeadMotion(Transform):
     def __call__(self, img: torch.Tensor) -> torch.Tensor:
         """``1 X Y Z``, voxels of 1 mm unless it is a MetaTensor, to ``1 X Y Z``, float32."""
         values = convert_to_tensor(img, dtype=torch.float32, track_meta=False)
-        spacing = np.asarray(img.pixdim) if isinstance(img, MetaTensor) else np.ones(3)
+        to_mm = np.diag([*np.asarray(img.pixdim), 1.0]) if isinstance(img, MetaTensor) else np.eye(4)
         spectrum = self._spectrum(values)
         time = torch.fft.ifftshift((torch.arange(spectrum.shape[-1]) + 0.5) / spectrum.shape[-1])
         for (start, end), rotation, translation in zip(self.intervals, self.rotation_axes, self.translation_axes):
-            angles = np.radians(self.degrees * np.asarray(rotation))
-            shifts = self.mm * np.asarray(translation) / spacing
-            move = Affine(angles.tolist(), translate_params=shifts.tolist(), padding_mode="zeros", image_only=True)
+            turn = create_rotate(3, np.radians(self.degrees * np.asarray(rotation)).tolist())
+            shift = create_translate(3, (self.mm * np.asarray(translation)).tolist())
+            in_voxels = np.linalg.inv(to_mm) @ turn @ shift @ to_mm
+            move = Affine(affine=in_voxels, padding_mode="zeros", image_only=True)
             moved = self._spectrum(convert_to_tensor(move(values), track_meta=False))
             spectrum = torch.where((time >= start) & (time < end), moved, spectrum)
         corrupted = torch.fft.ifft(spectrum).real.movedim(-1, 1 + self.axis)

@@ -1,4 +1,4 @@
-"""Does the score of a volume tell an artefact? Healthy scans against themselves with each artefact and severity."""
+"""Scores of healthy scans and of the same scans with artefacts, what they detect, and the report on it."""
 
 from __future__ import annotations
 
@@ -14,66 +14,15 @@ from ignite.engine import Engine, Events
 from torch.utils.data import Dataset
 
 from ..anomaly.baselines import IntensityHistogram
-from ..data.artefacts import CLEAN
 from ..data.atomic import replacing
 from ..data.finished_cases import finished_cases
 from ..data.weights import sha256
 from .artefact_page import detection_tables, severity_curves
+from .artefact_summary import BASELINE, SCORES, summarise_artefacts
 from .cohort import write_table
-from .detection import paired_replicates
 from .report import Html, figure, run_information, write_csv, write_json, write_page
-from .statistics import percentile_interval
-
-BASELINE = "histogram_distance"
-SCORES = {
-    "hidden_share": "final mask",
-    "mean_error": "mean error",
-    "score": "above the threshold",
-    BASELINE: "intensity histogram",
-}
-ALL = "all"
 
 logger = logging.getLogger(__name__)
-
-
-def summarise_artefacts(
-    rows: Sequence[Mapping[str, Any]], resamples: int = 2000, seed: int = 0
-) -> list[dict[str, Any]]:
-    """AUROC and AUPRC of each score, artefact and severity, with 95 % bootstrap intervals over subjects.
-
-    Args:
-        rows: of volumes, with ``healthy_id``, ``artefact`` ("clean" for the healthy ones), ``severity`` and the
-            `SCORES`; all subjects with the same artefacts and severities.
-        resamples, seed: as in `statistics.bootstrap_interval`.
-
-    Returns:
-        A row per artefact, severity and score: ``auroc`` and ``auprc`` with ``_low`` and ``_high``, ``gain``, the AUROC
-        less that of the intensity histogram, and ``raised``, the share of subjects that score higher than without the
-        artefact. Then the means over all of them, of artefact and severity "all".
-    """
-    values = {(row["artefact"], row["severity"], row["healthy_id"]): row for row in rows}
-    subjects = list(dict.fromkeys(row["healthy_id"] for row in rows))
-    cells = list(dict.fromkeys((row["artefact"], row["severity"]) for row in rows if row["artefact"] != CLEAN))
-    summary, replicates, raised = [], {}, {}
-    for cell in cells:
-        for score in SCORES:
-            healthy, corrupted = (
-                np.array([values[(*of, subject)][score] for subject in subjects]) for of in ((CLEAN, 0), cell)
-            )
-            replicates[cell, score] = paired_replicates(healthy, corrupted, resamples, seed)
-            raised[cell, score] = float(np.mean(corrupted > healthy))
-    if cells:
-        for score in SCORES:
-            of_cells = [replicates[cell, score] for cell in cells]
-            replicates[(ALL, ALL), score] = {key: np.mean([r[key] for r in of_cells], axis=0) for key in of_cells[0]}
-            raised[(ALL, ALL), score] = float(np.mean([raised[cell, score] for cell in cells]))
-    for ((artefact, severity), score), found in replicates.items():
-        gain = found["auroc"] - replicates[(artefact, severity), BASELINE]["auroc"]
-        row: dict[str, Any] = {"artefact": artefact, "severity": severity, "score": score}
-        for key, drawn in {**found, "gain": gain}.items():
-            row[key], row[f"{key}_low"], row[f"{key}_high"] = percentile_interval(drawn[0], drawn[1:], 0.95)
-        summary.append({**row, "raised": raised[(artefact, severity), score], "subjects": len(subjects)})
-    return summary
 
 
 class ArtefactDetection:
@@ -81,7 +30,8 @@ class ArtefactDetection:
 
     Args:
         output_dir: of ``scores.jsonl``, a line per finished volume; at the end of ``report.csv`` (the same as a table),
-            ``detection.csv`` (see `summarise_artefacts`), ``severity_curves.png``, ``report.json`` and ``report.html``.
+            ``detection.csv`` (see :func:`~.artefact_summary.summarise_artefacts`), ``severity_curves.png``,
+            ``report.json`` and ``report.html``.
         title: of the page.
         cases: as :func:`~..data.artefacts.corrupted_cases` lists them.
         inferer: ``history[0]`` holds ``hidden_share`` and ``mean_error``.
@@ -108,7 +58,7 @@ class ArtefactDetection:
         resume: bool = False,
     ) -> None:
         self.folder, self.title, self.inferer, self.reference = Path(output_dir), title, inferer, reference
-        self.threshold = threshold
+        self.threshold, self.resume = threshold, resume
         self.facts = {"weights_sha256": sha256(weights), "threshold": threshold, **settings}
         self.origins = {case["case_id"]: self._origin(case) for case in cases}
         self.rows = {row["case_id"]: row for row in self._finished()} if resume else {}
@@ -136,8 +86,9 @@ class ArtefactDetection:
         return [row for row in known if self.origins[row["case_id"]].items() <= row.items()]
 
     def _start(self) -> None:
-        with replacing(self._scores_file) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows.values()), encoding="utf-8")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.resume:
+            self._scores_file.unlink(missing_ok=True)
 
     @cached_property
     def histogram(self) -> IntensityHistogram:
@@ -155,7 +106,7 @@ class ArtefactDetection:
             origin = self.origins[str(case["case_id"])]
             self.rows[case["case_id"]] = {**found, **origin}
             with self._scores_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self.rows[case["case_id"]]) + "\n")
+                file.write("\n" + json.dumps(self.rows[case["case_id"]]))  # a line that was cut off stays alone
 
     def write(self) -> None:
         """Write tables, curves and page from the scores, and log where they are."""
