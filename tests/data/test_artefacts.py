@@ -47,9 +47,7 @@ def test_differences_grow_with_severity(artefact: str):
 @pytest.mark.parametrize("artefact", ARTEFACTS)
 def test_same_case_same_result_and_another_case_another_draw(artefact: str):
     assert torch.equal(corrupted(artefact, 3)["image"], corrupted(artefact, 3)["image"])
-    drawn, other, other_seed = (
-        artefact_parameters(artefact, 3, *of) for of in (("a", 0), ("b", 0), ("a", 1))
-    )
+    drawn, other, other_seed = (artefact_parameters(artefact, 3, *of) for of in (("a", 0), ("b", 0), ("a", 1)))
     draws = set(drawn) - set(ARTEFACTS[artefact].levels)
     for name in draws:
         assert drawn[name] != other[name] and drawn[name] != other_seed[name]
