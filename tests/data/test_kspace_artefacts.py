@@ -34,7 +34,7 @@ class TestNoise:
     LEVEL = 0.01
 
     def test_has_the_stated_size(self):
-        """``N`` of ``n`` spectrum values are noisy: variance ``N / n^2 (a^2 + b^2) / 6``, with a and b the largest parts."""
+        """``N`` of ``n`` spectrum values are noisy: variance ``N / n^2 (a^2 + b^2) / 6``, a and b the largest parts."""
         noise = (KSpaceNoise(self.LEVEL, 3)(VOLUME) - VOLUME)[0].double().numpy()
         spectrum = np.fft.fft2(VOLUME[0].double().numpy(), axes=(0, 1))
         n = SHAPE[0] * SHAPE[1]

@@ -76,6 +76,16 @@ class TestPairedReplicates:
         assert np.mean(found["auroc"][1:] == 1) == pytest.approx(0.5, abs=0.08)
         assert found["auprc"][0] == detection_metrics(np.array([0.0, 2, 1, 3]), np.array([0, 0, 1, 1]))["auprc"]
 
+    def test_areas_are_those_of_the_resampled_cases_ties_included(self):
+        healthy, anomalous = np.random.default_rng(0).integers(5, size=(2, 12)).astype(float)
+        found = paired_replicates(healthy, anomalous, resamples=30, seed=4)
+        drawn = np.random.default_rng(4).integers(12, size=(30, 12))
+        for replicate, subjects in enumerate((np.arange(12), *drawn)):
+            scores = np.concatenate([healthy[subjects], anomalous[subjects]])
+            expected = detection_metrics(scores, np.repeat([0, 1], 12))
+            assert found["auroc"][replicate] == pytest.approx(expected["auroc"])
+            assert found["auprc"][replicate] == pytest.approx(expected["auprc"])
+
     def test_what_makes_both_scores_of_a_subject_high_is_drawn_together(self):
         """Equal scores: each resample has an AUROC of exactly a half, unlike healthy and anomalous drawn apart."""
         scores = np.random.default_rng(0).normal(size=20)
