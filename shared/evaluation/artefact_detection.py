@@ -113,7 +113,8 @@ class ArtefactDetection:
         rows = [self.rows[case_id] for case_id in self.origins]
         shown = [{key: value for key, value in row.items() if key != "facts"} for row in rows]
         summary = summarise_artefacts(rows)
-        curves = severity_curves(summary, SCORES)
+        scores = {row["score"]: SCORES[row["score"]] for row in summary}
+        curves = severity_curves(summary, scores)
         run = {**run_information(), **self.facts, "reference scans": len(self.reference)}
         write_csv(self.folder / "report.csv", shown)
         write_table(self.folder / "detection.csv", summary)
@@ -121,7 +122,7 @@ class ArtefactDetection:
             temporary.write_bytes(curves)
         write_json(self.folder / "report.json", {"run": run, "detection": summary, "volumes": shown})
         caption = "AUROC by severity, with 95 % bootstrap intervals over subjects; 0.5 is chance."
-        parts = [*detection_tables(summary, SCORES), figure(curves, "AUROC by severity", caption, "curves")]
+        parts = [*detection_tables(summary, scores), figure(curves, "AUROC by severity", caption, "curves")]
         note = f"{len({row['healthy_id'] for row in rows})} subjects, each against itself with an artefact."
         page = self.folder / "report.html"
         write_page(page, self.title, [Html(f"<p><b>{note}</b></p>"), *parts], run)

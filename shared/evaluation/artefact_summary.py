@@ -34,14 +34,16 @@ def summarise_artefacts(
     Returns:
         A row per artefact, severity and score: ``auroc`` and ``auprc`` with ``_low`` and ``_high``, ``gain``, the AUROC
         less that of the intensity histogram, and ``raised``, the share of subjects that score higher than without the
-        artefact. Then the means over all of them, of artefact and severity "all".
+        artefact. Then the means over all of them, of artefact and severity "all". A score that is the same in all
+        volumes, such as the final mask of a single pass, is left out.
     """
+    scores = [score for score in SCORES if score == BASELINE or len({row[score] for row in rows}) > 1]
     values = {(row["artefact"], row["severity"], row["healthy_id"]): row for row in rows}
     subjects = list(dict.fromkeys(row["healthy_id"] for row in rows))
     found: dict[tuple[Any, Any], dict[str, dict[str, np.ndarray]]] = {}
     for artefact, severity in dict.fromkeys((r["artefact"], r["severity"]) for r in rows if r["artefact"] != CLEAN):
         found[artefact, severity] = {}
-        for score in SCORES:
+        for score in scores:
             healthy = np.array([values[CLEAN, 0, subject][score] for subject in subjects])
             corrupted = np.array([values[artefact, severity, subject][score] for subject in subjects])
             raised = np.mean(corrupted > healthy)
@@ -49,7 +51,7 @@ def summarise_artefacts(
             found[artefact, severity][score] = {**replicates, "raised": raised}
     found[ALL, ALL] = {
         score: {key: np.mean([of[score][key] for of in found.values()], axis=0) for key in ("auroc", "auprc", "raised")}
-        for score in SCORES
+        for score in scores
     }
     summary = []
     for (artefact, severity), of_scores in found.items():

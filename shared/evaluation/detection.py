@@ -70,7 +70,8 @@ def paired_replicates(
     """Bootstrap AUROC and AUPRC over subjects that are there twice, healthy and made anomalous.
 
     Subjects are resampled, each with both of its scores. Equal seeds draw equal subjects, so that replicates of
-    several scores can be averaged and subtracted.
+    several scores can be averaged and subtracted. A subject drawn twice meets itself four times: replicates lean by
+    about 1 / N towards the comparison of subjects with themselves.
 
     Args:
         healthy, anomalous: `N`, scores of the same subjects in the same order, higher means more anomalous.

@@ -22,9 +22,9 @@ def volumes() -> list[dict[str, Any]]:
     """Two subjects: the final mask says nothing, the mean error all, the histogram orders three of four pairs."""
     rows = []
     for subject, offset in (("a", 0.0), ("b", 1.0)):
-        rows.append(volume(subject, "clean", 0, (0.0, offset, offset, offset)))
-        rows.append(volume(subject, "spike", 1, (0.0, 5.0, offset - 9, offset + 0.5)))
-        rows.append(volume(subject, "spike", 5, (0.0, 5.0, offset - 9, offset + 3)))
+        rows.append(volume(subject, "clean", 0, (offset, offset, offset, offset)))
+        rows.append(volume(subject, "spike", 1, (offset, 5.0, offset - 9, offset + 0.5)))
+        rows.append(volume(subject, "spike", 5, (offset, 5.0, offset - 9, offset + 3)))
     return rows
 
 
@@ -59,6 +59,11 @@ def test_means_over_artefacts_and_severities_come_last(summary):
     assert [(row["artefact"], row["severity"]) for row in summary[-4:]] == [("all", "all")] * 4
     assert of(summary, "all", "all", "histogram_distance")["auroc"] == (0.75 + 1) / 2
     assert of(summary, "all", "all", "mean_error")["gain"] == 0.125
+
+
+def test_a_score_that_is_the_same_everywhere_is_left_out():
+    single_pass = [{**row, "hidden_share": 1.0} for row in volumes()]
+    assert {row["score"] for row in summarise_artefacts(single_pass, resamples=10)} == {*SCORES} - {"hidden_share"}
 
 
 def test_order_of_the_volumes_does_not_matter(summary):
