@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.inferers import Inferer
 
@@ -44,3 +46,22 @@ class IntensityInferer(Inferer):
             anomaly_map = anomaly_map - self.t1_weight * (t1 + 3)
         self.history = [{"network_evaluations": 0} for _ in inputs]
         return torch.cat([anomaly_map.clamp(min=0) * brain, image], dim=1)
+
+
+class IntensityHistogram:
+    """Detect a volume by its intensities alone: the earth mover's distance of their histogram to a healthy one.
+
+    The healthy histogram is the mean of the scans' quantile functions, their barycentre in this distance.
+
+    Args:
+        healthy: normalised intensities in the brain, one array per scan.
+    """
+
+    LEVELS = np.linspace(0, 1, 1001)
+
+    def __init__(self, healthy: Sequence[np.ndarray]) -> None:
+        self.quantiles = np.mean([np.quantile(values, self.LEVELS) for values in healthy], axis=0)
+
+    def distance(self, values: np.ndarray) -> float:
+        """Of the values in a brain, in their unit."""
+        return float(np.abs(np.quantile(values, self.LEVELS) - self.quantiles).mean())

@@ -37,6 +37,7 @@ class Calibration:
         cases: ids of the scans.
         weights_sha256: of the weights they were run with.
         settings: of the method that shape the map, by name.
+        healthy_quality: by name of a quality score, what each scan has, sorted; empty in older files.
         stale: what the threshold belongs to where that is not in use: other weights, or other settings, by name; empty
             where it fits. Not stored.
     """
@@ -49,17 +50,27 @@ class Calibration:
     cases: list[str]
     weights_sha256: str
     settings: dict[str, Any] = field(default_factory=dict)
+    healthy_quality: dict[str, list[float]] = field(default_factory=dict)
     stale: str = field(default="", compare=False)
 
     def percentile(self, score: float) -> float:
         """Share of the healthy scans that score lower, in percent."""
-        return 100 * float(np.mean(np.asarray(self.healthy_scores) < score))
+        return _percentile(self.healthy_scores, score)
+
+    def quality_percentile(self, name: str, value: float) -> float:
+        """Share of the healthy scans whose quality score is lower, in percent; NaN where none of the name is stored."""
+        healthy = self.healthy_quality.get(name)
+        return _percentile(healthy, value) if healthy else float("nan")
 
     def save(self, path: str | Path) -> None:
         """Write the file atomically."""
         content = {k: v for k, v in asdict(self).items() if k != "stale"}
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(content, indent=4) + "\n")
+
+
+def _percentile(healthy: Sequence[float], value: float) -> float:
+    return 100 * float(np.mean(np.asarray(healthy) < value))
 
 
 def load_calibration(path: str, weights: str, settings: Mapping[str, Any] | None = None) -> Calibration:
@@ -110,6 +121,7 @@ def calibrate(
     weights: str,
     labelled_left_out: bool = False,
     settings: Mapping[str, Any] | None = None,
+    quality: Mapping[str, Sequence[float]] | None = None,
 ) -> Calibration:
     """Fit the threshold to healthy scans or lesion-free tissue, each scan weighted alike.
 
@@ -120,6 +132,7 @@ def calibrate(
         weights: file of the weights.
         labelled_left_out: ``values`` are of lesion-free tissue, for there are lesions in the scans; the rule says so.
         settings: of the method that shape the map.
+        quality: by name of a quality score, its value in each scan.
 
     Raises:
         ValueError: no scan, a scan without brain voxels or with NaN, a rate outside (0, 1), a threshold of 0.
@@ -145,6 +158,7 @@ def calibrate(
         cases=list(cases),
         weights_sha256=sha256(weights),
         settings=dict(settings or {}),
+        healthy_quality={name: sorted(map(float, scores)) for name, scores in (quality or {}).items()},
     )
 
 
@@ -171,6 +185,8 @@ class CalibrationFit:
         weights: file of the weights in use.
         label_margin_mm: voxels this near to a label are not counted (`lesion_free`).
         settings: of the method that shape the map; stored, so that a run with others is told.
+        inferer, quality_score: a number in its ``history[0]``, of which the healthy scans' values are stored; batches
+            hold one case then.
 
     Reads ``anomaly_map``, ``native_brain_mask``, ``case_id`` and, where there is one, ``label`` of each case, on one
     grid; the map must not be thresholded yet.
@@ -186,12 +202,16 @@ class CalibrationFit:
         weights: str,
         label_margin_mm: float = 5.0,
         settings: Mapping[str, Any] | None = None,
+        inferer: Any = None,
+        quality_score: str = "",
     ) -> None:
         if not label_margin_mm >= 0:
             raise ValueError(f"label_margin_mm is a distance, at least 0, got {label_margin_mm}")
         self.path, self.false_positive_rate, self.weights, self.settings = path, false_positive_rate, weights, settings
         self.label_margin_mm, self.labelled_left_out = label_margin_mm, False
+        self.inferer, self.quality_score = inferer, quality_score
         self.values: list[np.ndarray] = []
+        self.quality: list[float] = []
         self.cases: list[str] = []
 
     def attach(self, engine: Engine) -> None:
@@ -203,9 +223,12 @@ class CalibrationFit:
             self.values.append(lesion_free_values(case, self.label_margin_mm))
             self.labelled_left_out |= case.get("label") is not None and bool((np.asarray(case["label"]) > 0).any())
             self.cases.append(str(case["case_id"]))
+            if self.quality_score:
+                self.quality.append(self.inferer.history[0][self.quality_score])
 
     def _write(self) -> None:
-        about = (self.false_positive_rate, self.weights, self.labelled_left_out, self.settings)
+        quality = {self.quality_score: self.quality} if self.quality_score else {}
+        about = (self.false_positive_rate, self.weights, self.labelled_left_out, self.settings, quality)
         fitted = calibrate(self.values, self.cases, *about)
         fitted.save(self.path)
         logger.info("%s: threshold %.5g; %s", self.path, fitted.threshold, fitted.rule)

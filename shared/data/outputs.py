@@ -40,6 +40,8 @@ class CaseReports:
         threshold: in use.
         weights: file of the weights.
         settings: further facts about the run, by name.
+        quality_score: a number in the inferer's history whose percentile among the healthy scans joins the row, as
+            ``quality_percentile``: how unlike them the volume is as a whole.
 
     Reads from each finished case ``image``, ``native_image``, ``native_brain_mask``, ``pred`` (the mask),
     ``anomaly_map``, ``pseudo_healthy`` (of several sequences the picture shows the last, that of ``native_image``),
@@ -57,8 +59,10 @@ class CaseReports:
         threshold: float,
         weights: str,
         settings: Mapping[str, Any],
+        quality_score: str = "",
     ) -> None:
         self.output_dir, self.title, self.door, self.records, self.inferer = output_dir, title, door, records, inferer
+        self.quality_score = quality_score
         self.calibration, self.threshold = calibration, threshold
         self.run = {**run_information(), "weights": weights, "weights_sha256": sha256(weights), **settings}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
@@ -100,6 +104,12 @@ class CaseReports:
                 source = "of this volume" + (f" (stored: {source})" if calibration else "")
             raw = arrays["anomaly_map"][brain] * (threshold if np.isfinite(threshold) else 0)
             score = float((raw > self.threshold).mean()) if calibration else float("nan")
+            history = self.inferer.history[0]
+            quality = {}
+            if self.quality_score:
+                value = history[self.quality_score]
+                percentile = calibration.quality_percentile(self.quality_score, value) if calibration else float("nan")
+                quality["quality_percentile"] = percentile
             row = {
                 "case_id": case_id,
                 "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
@@ -107,7 +117,8 @@ class CaseReports:
                 "score_percentile": calibration.percentile(score) if stored else float("nan"),
                 "threshold": threshold,
                 "threshold_source": source,
-                **self.inferer.history[0],
+                **history,
+                **quality,
                 "seconds": time.time() - self.case_started,
                 "warnings": [*self.warnings[case_id], *self.general_warnings],
             }

@@ -205,6 +205,7 @@ def _parts(
 def _figure(number: int, row: Mapping[str, Any], picture: bytes) -> Html:
     name = _html(row["case_id"])
     facts = [("{} ml above the threshold", "anomaly_ml"), ("score {}", "score"), ("percentile {}", "score_percentile")]
+    facts.append(("quality percentile {}", "quality_percentile"))
     caption = [text.format(_text(row[key], 4)) for text, key in facts if _text(row.get(key))]
     caption += [f"warning: {_html(warning)}" for warning in row.get("warnings") or ()]
     return figure(picture, f"slices of {row['case_id']}", f"<b>{name}</b>: {'; '.join(caption)}", f"case{number}")

@@ -63,7 +63,8 @@ class IterativeMaskInferer(Inferer):
         seed: of the noise put in place of hidden voxels, the same field for every volume of one size.
 
     After a call ``history`` holds one dict per volume: the subject's threshold, how it was found, the
-    hidden share of the brain before each refinement pass and after the last (the paper's score), network evaluations.
+    hidden share of the brain before each refinement pass and after the last (the paper's score), the mean of the map
+    in the brain (its other score), network evaluations.
     """
 
     def __init__(
@@ -119,6 +120,8 @@ class IterativeMaskInferer(Inferer):
         else:
             chosen = SubjectThreshold(float("nan"), 0, "single pass", float("nan"))
             result = Refined(reconstruct(brain), brain, [1.0])
+        first, last = (self.squared_error(image, x, brain).sqrt() for x in (everything_hidden, result.reconstruction))
+        anomaly_map = torch.lerp(last, first, self.first_pass_weight).square()
         self.history.append(
             {
                 "subject_threshold": chosen.value,
@@ -126,9 +129,8 @@ class IterativeMaskInferer(Inferer):
                 "r_squared": chosen.r_squared,
                 "hidden_shares": result.hidden_shares,
                 "hidden_share": float(result.mask.sum() / brain.sum()),
+                "mean_error": float(anomaly_map.sum() / brain.sum()),
                 "network_evaluations": evaluations,
             }
         )
-        first, last = (self.squared_error(image, x, brain).sqrt() for x in (everything_hidden, result.reconstruction))
-        anomaly_map = torch.lerp(last, first, self.first_pass_weight).square()
         return torch.cat([anomaly_map, result.reconstruction], dim=1)[0]

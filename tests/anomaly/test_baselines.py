@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import wasserstein_distance
 
-from shared.anomaly.baselines import IntensityInferer
+from shared.anomaly.baselines import IntensityHistogram, IntensityInferer
 
 NETWORK = torch.nn.Identity()
 
@@ -95,3 +97,21 @@ def test_network_is_not_asked_and_input_is_left_alone():
     before = given.clone()
     IntensityInferer()(given, network)
     assert torch.equal(given, before)
+
+
+class TestIntensityHistogram:
+    def test_distance_is_the_earth_movers_distance(self):
+        """Of scipy, between samples of different size; a shift moves all of it, a stretch half of its range."""
+        random = np.random.default_rng(0)
+        healthy, other = random.gamma(3, 1, 20_000), random.normal(4, 2, 5_000)
+        histogram = IntensityHistogram([healthy])
+        assert histogram.distance(other) == pytest.approx(wasserstein_distance(healthy, other), rel=5e-3)
+        assert histogram.distance(healthy + 0.7) == pytest.approx(0.7)
+        assert histogram.distance(healthy) == 0
+        assert IntensityHistogram([np.linspace(0, 1, 101)]).distance(np.linspace(0, 2, 77)) == pytest.approx(0.5)
+
+    def test_healthy_histogram_is_the_mean_of_the_quantiles(self):
+        """Two scans that differ by a shift: the mean lies half way, whatever their size."""
+        values = np.random.default_rng(0).normal(size=1_000)
+        histogram = IntensityHistogram([values, np.repeat(values, 3) + 2])
+        assert histogram.distance(values + 1) == pytest.approx(0, abs=0.01)

@@ -6,10 +6,11 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from shared.anomaly.calibration import (
@@ -110,6 +111,13 @@ def test_percentile_is_the_share_of_lower_scores(weights: str, score: float, per
     assert stored(weights).percentile(score) == percent
 
 
+def test_quality_percentile_is_that_of_the_named_score(weights: str):
+    fitted = calibrate([uniform(0, 1, 101)] * 4, list("abcd"), 0.1, weights, quality={"mean_error": [3, 1, 2, 4]})
+    assert fitted.healthy_quality == {"mean_error": [1, 2, 3, 4]}
+    assert [fitted.quality_percentile("mean_error", value) for value in (1, 2.5, 9)] == [0, 50, 100]
+    assert np.isnan(fitted.quality_percentile("hidden_share", 1.0))
+
+
 class TestFile:
     def test_comes_back_as_it_was(self, tmp_path: Path, weights: str, caplog: pytest.LogCaptureFixture):
         fitted = calibrate([uniform(0, 1, 1_000), uniform(0, 3, 500)], ["a", "ü"], 0.01, weights)
@@ -118,6 +126,15 @@ class TestFile:
         loaded = load_calibration(str(path), weights)
         assert loaded == fitted and not loaded.stale and not caplog.records
         assert sorted(p.name for p in tmp_path.iterdir()) == ["calibration.json", "model.pt"]
+
+    def test_quality_scores_come_back_and_an_older_file_has_none(self, tmp_path: Path, weights: str):
+        path = tmp_path / "calibration.json"
+        replace(stored(weights), healthy_quality={"mean_error": [0.1, 0.2]}).save(path)
+        assert load_calibration(str(path), weights).quality_percentile("mean_error", 0.15) == 50
+        older = {key: value for key, value in json.loads(path.read_text()).items() if key != "healthy_quality"}
+        path.write_text(json.dumps(older))
+        loaded = load_calibration(str(path), weights)
+        assert loaded == stored(weights) and np.isnan(loaded.quality_percentile("mean_error", 0.15))
 
     def test_staleness_is_found_not_stored(self, tmp_path: Path, weights: str):
         path = tmp_path / "calibration.json"
@@ -269,10 +286,17 @@ class TestCalibrationFit:
             scans.append(MetaTensor(anomaly_map))
         engine = Engine(lambda _, batch: [{"anomaly_map": scans[batch[0]["number"]]}])
         path = tmp_path / "calibration.json"
-        CalibrationFit(str(path), 0.1, weights).attach(engine)
+        inferer = SimpleNamespace()
+
+        @engine.on(Events.ITERATION_STARTED)
+        def infer() -> None:
+            inferer.history = [{"mean_error": 5.0 - engine.state.batch[0]["number"]}]
+
+        CalibrationFit(str(path), 0.1, weights, inferer=inferer, quality_score="mean_error").attach(engine)
         cases = [{"case_id": f"case{i}", "number": i, "native_brain_mask": brain} for i, brain in enumerate(brains)]
         engine.run([[case] for case in cases])
         fitted = load_calibration(str(path), weights)
         assert fitted.threshold == pytest.approx(2 - 4 * 0.1, abs=0.01)
         assert fitted.healthy_scores == pytest.approx([0, 0.2], abs=0.01)
         assert fitted.cases == ["case0", "case1"] and not fitted.stale
+        assert fitted.healthy_quality == {"mean_error": [4, 5]}

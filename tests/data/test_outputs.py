@@ -71,6 +71,7 @@ def run(
     threshold: float = THRESHOLD,
     stale: str = "",
     calibrated: bool = True,
+    quality_score: str = "",
 ) -> list[dict[str, Any]]:
     """Rows of the cases, as they are recorded: what is NaN there is None."""
     calibration = Calibration(
@@ -81,6 +82,7 @@ def run(
         healthy_scores=[0.001, 0.004, 0.02, 0.05],
         cases=list("abcd"),
         weights_sha256="",
+        healthy_quality={"network_evaluations": [8.0, 9.0, 10.5, 12.0]},
         stale=stale,
     )
     notes = {"first": ["thick slices"]}
@@ -96,6 +98,7 @@ def run(
         threshold=threshold,
         weights=weights,
         settings={"sequence": "t1", "curve points": 18},
+        quality_score=quality_score,
     )
 
     def step(_: Engine, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -136,6 +139,17 @@ def test_percentile_among_healthy_scans(tmp_path: Path, weights: str, no_picture
     maps = [box(2, 2, 1), box(8, 6, 1), box(16, 20, 6)]  # shares of 0.002, 0.025 and 1
     rows = run(tmp_path, weights, [case(str(number), found, found) for number, found in enumerate(maps)])
     assert [row["score_percentile"] for row in rows] == [25, 75, 100]
+
+
+def test_percentile_of_the_quality_score_is_that_of_what_the_inferer_says(
+    tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None
+):
+    rows = run(tmp_path / "out", weights, cases, quality_score="network_evaluations")
+    assert [(row["network_evaluations"], row["quality_percentile"]) for row in rows] == [(10, 50), (11, 75)]
+    assert "quality percentile 75" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    rows = run(tmp_path / "none", weights, cases, quality_score="network_evaluations", calibrated=False)
+    assert [row["quality_percentile"] for row in rows] == [None, None]
+    assert "quality_percentile" not in run(tmp_path / "off", weights, cases)[0]
 
 
 def test_picture_shows_the_last_of_several_pseudo_healthy_sequences(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.evaluation.detection import detection_intervals, detection_metrics
+from shared.evaluation.detection import detection_intervals, detection_metrics, paired_replicates
 
 
 def test_detection_metrics_by_hand():
@@ -65,3 +65,35 @@ def test_intervals_of_separable_and_of_single_cases():
     intervals = detection_intervals(np.array([0.0, 1.0]), np.array([0, 1]), resamples=20)
     assert intervals["auroc"] == (1, 1, 1)
     assert np.isnan(detection_intervals(np.array([1.0]), np.array([1]), resamples=20)["auroc"]).all()
+
+
+class TestPairedReplicates:
+    def test_first_is_that_of_the_subjects_and_others_of_resampled_pairs(self):
+        """Two subjects: (0, 1) and (2, 3). Both: 3 of 4 pairs are in order; one of them twice: all are."""
+        found = paired_replicates(np.array([0.0, 2]), np.array([1.0, 3]), resamples=400)
+        assert found["auroc"][0] == 0.75
+        assert set(found["auroc"][1:]) == {0.75, 1.0}
+        assert np.mean(found["auroc"][1:] == 1) == pytest.approx(0.5, abs=0.08)
+        assert found["auprc"][0] == detection_metrics(np.array([0.0, 2, 1, 3]), np.array([0, 0, 1, 1]))["auprc"]
+
+    def test_areas_are_those_of_the_resampled_cases_ties_included(self):
+        healthy, anomalous = np.random.default_rng(0).integers(5, size=(2, 12)).astype(float)
+        found = paired_replicates(healthy, anomalous, resamples=30, seed=4)
+        drawn = np.random.default_rng(4).integers(12, size=(30, 12))
+        for replicate, subjects in enumerate((np.arange(12), *drawn)):
+            scores = np.concatenate([healthy[subjects], anomalous[subjects]])
+            expected = detection_metrics(scores, np.repeat([0, 1], 12))
+            assert found["auroc"][replicate] == pytest.approx(expected["auroc"])
+            assert found["auprc"][replicate] == pytest.approx(expected["auprc"])
+
+    def test_what_makes_both_scores_of_a_subject_high_is_drawn_together(self):
+        """Equal scores: each resample has an AUROC of exactly a half, unlike healthy and anomalous drawn apart."""
+        scores = np.random.default_rng(0).normal(size=20)
+        assert np.allclose(paired_replicates(scores, scores, resamples=50)["auroc"], 0.5)
+
+    def test_equal_seeds_draw_equal_subjects(self):
+        healthy, anomalous = np.random.default_rng(0).normal(size=(2, 10))
+        one, other = (paired_replicates(healthy * k, anomalous * k, resamples=50) for k in (1, 2))
+        np.testing.assert_array_equal(one["auroc"], other["auroc"])
+        another = paired_replicates(healthy, anomalous, resamples=50, seed=1)
+        assert (one["auroc"] != another["auroc"]).any()

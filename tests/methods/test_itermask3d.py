@@ -166,6 +166,8 @@ def test_lesion_that_is_not_reconstructed_is_what_exceeds_the_threshold(percents
     assert torch.equal(result[:, 1:], healthy)
     # The first pass leaves the lesion, the second finds no less.
     assert history["hidden_shares"] == pytest.approx([1, 0.08])
+    assert history["hidden_share"] == pytest.approx(0.08)
+    assert history["mean_error"] == pytest.approx(6.25 * 0.08, rel=1e-4)
     assert history["network_evaluations"] == len(network.asked) == len(percents) + 1
 
 
