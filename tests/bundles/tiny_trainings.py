@@ -42,8 +42,7 @@ def tsgm(folder: Path) -> dict[str, Any]:
 def macdm(folder: Path) -> dict[str, Any]:
     phantom_tibia.write_dataset(folder, 8, [None, "corner"], 48, seed=0)
     few = {"samples_per_epoch": 4, "batch_size": 2, "val_noises": 1}
-    classifier = {key.replace("unet", "classifier"): value for key, value in {"unet#width": 16, **UNET}.items()}
-    return {"dataset_dir": str(folder), "size": 32, "unet#width": 16, **UNET, **classifier, **few}
+    return {"dataset_dir": str(folder), "size": 32, "unet#width": 16, **UNET, **few}
 
 
 BUNDLES = {
@@ -86,6 +85,7 @@ class Training(NamedTuple):
         return self.checkout.start(self.configs, options, log)
 
 
+SMALL_CLASSIFIER = {key.replace("unet", "classifier"): value for key, value in {"unet#width": 16, **UNET}.items()}
 SMALL_UNET = {"network_def#channels": [4, 4, 8, 8, 8]}
 TRAININGS = {
     "itermask3d": Training("brain_mri_anomaly_itermask3d", "train.json", {}),
@@ -93,7 +93,9 @@ TRAININGS = {
     "tsgm cyclegan": Training("brain_mri_anomaly_tsgm", "train_cyclegan.json", {}),
     "tsgm": Training("brain_mri_anomaly_tsgm", "train.json", {}),
     "macdm denoiser": Training("tibia_radiograph_synthesis_macdm", "train.json", {}),
-    "macdm classifier": Training("tibia_radiograph_synthesis_macdm", "train.json train_classifier.json", {}),
+    "macdm classifier": Training(
+        "tibia_radiograph_synthesis_macdm", "train.json train_classifier.json", SMALL_CLASSIFIER
+    ),
     "macdm resnet34": Training("tibia_radiograph_synthesis_macdm", "train_resnet34.json", {}),
     "macdm unet": Training("tibia_radiograph_synthesis_macdm", "train_resnet34.json train_unet.json", SMALL_UNET),
 }
