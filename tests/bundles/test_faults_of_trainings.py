@@ -91,4 +91,7 @@ def test_every_training_is_locked_checked_first_and_written_last(name):
     parser = TRAININGS[name].parsed
     handlers = [handler["_target_"].split(".")[-1] for handler in parser.get("train#handlers")]
     assert handlers[0] == "FiniteTraining" and handlers.index("TrainingState") < handlers.index("StatsHandler")
-    assert parser.get("run")[:2] == ["$@options", "$@lock"] and parser.get("lock")["folders"] == ["@output_dir", "@ckpt_dir"]
+    assert parser.get("run")[:2] == ["$@options", "$@lock"] and parser.get("lock")["folders"] == [
+        "@output_dir",
+        "@ckpt_dir",
+    ]
