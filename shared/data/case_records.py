@@ -66,8 +66,8 @@ class CaseRecords:
         if dist.is_initialized():
             dist.barrier()
 
-    def save(self, row: Mapping[str, Any], picture: bytes) -> None:
-        """Record a case whose results are all written: its row, with ``case_id``, and its picture, a PNG file."""
+    def save(self, row: Mapping[str, Any], picture: bytes = b"") -> None:
+        """Record a case whose results are all written: its row, with ``case_id``, and its picture, a PNG, if any."""
         self.folder.mkdir(parents=True, exist_ok=True)
         record = {"origin": self.origin, "row": row, "picture": base64.b64encode(picture).decode()}
         write_json(self._file(row["case_id"]), record)

@@ -97,9 +97,7 @@ class BrainNormalized(MapTransform):
         scale_key: where ``p90 / 6`` goes, the intensity of one normalised unit; a list of S, NaN for absent ones.
     """
 
-    def __init__(
-        self, keys: KeysCollection, mask_key: str = "brain_mask", scale_key: str = "intensity_scale"
-    ) -> None:
+    def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask", scale_key: str = "intensity_scale") -> None:
         super().__init__(keys)
         self.mask_key, self.scale_key = mask_key, scale_key
 

@@ -19,7 +19,7 @@ def detection_tables(summary: Sequence[Mapping[str, Any]], scores: Mapping[str, 
     """AUROC and AUPRC with their intervals, a line for each artefact and severity, columns for the scores.
 
     Args:
-        summary: as :func:`~.artefact_detection.summarise_artefacts` returns it.
+        summary: as :func:`~.artefact_summary.summarise_artefacts` returns it.
         scores: their names in words.
     """
     tables = []

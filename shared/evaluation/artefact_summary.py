@@ -27,17 +27,17 @@ def summarise_artefacts(
     """AUROC and AUPRC of each score, artefact and severity, with 95 % bootstrap intervals over subjects.
 
     Args:
-        rows: of volumes, with ``healthy_id``, ``artefact`` ("clean" for the healthy ones), ``severity`` and the
-            `SCORES`; every subject with every artefact and severity.
+        rows: of volumes, with ``healthy_id``, ``artefact`` ("clean" for the healthy ones), ``severity`` and
+            the `SCORES` there are; every subject with every artefact and severity.
         resamples, seed: as in `statistics.bootstrap_interval`.
 
     Returns:
         A row per artefact, severity and score: ``auroc`` and ``auprc`` with ``_low`` and ``_high``, ``gain``, the AUROC
         less that of the intensity histogram, and ``raised``, the share of subjects that score higher than without the
-        artefact. Then the means over all of them, of artefact and severity "all". A score that is the same in all
-        volumes, such as the final mask of a single pass, is left out.
+        artefact. Then the means over all of them, of artefact and severity "all". A score that no volume has, or
+        that is the same in all, such as the final mask of a single pass, is left out.
     """
-    scores = [score for score in SCORES if score == BASELINE or len({row[score] for row in rows}) > 1]
+    scores = [score for score in SCORES if score == BASELINE or len({row.get(score) for row in rows}) > 1]
     values = {(row["artefact"], row["severity"], row["healthy_id"]): row for row in rows}
     subjects = list(dict.fromkeys(row["healthy_id"] for row in rows))
     found: dict[tuple[Any, Any], dict[str, dict[str, np.ndarray]]] = {}

@@ -55,9 +55,7 @@ def fit_tangent(tau: np.ndarray, last: int) -> tuple[float, float]:
     return amplitude(b), b
 
 
-def subject_threshold(
-    percent: Sequence[int], tau: Sequence[float], gamma: float, y_limit: float
-) -> SubjectThreshold:
+def subject_threshold(percent: Sequence[int], tau: Sequence[float], gamma: float, y_limit: float) -> SubjectThreshold:
     """Find the first t at which the curve tau(t) is steeper than gamma (IterMask3D, phase 2).
 
     Args:

@@ -107,9 +107,7 @@ class TestFillHolesInPlane:
 def oriented(mask: np.ndarray, axcodes: str) -> MetaTensor:
     """A mask given in RAS, ``1 X Y Z`` uint8 with its axes in another order and direction."""
     image = nib.Nifti1Image(mask.astype(np.uint8), np.diag([1.0, 1.0, 5.0, 1.0]))
-    turn = nib.orientations.ornt_transform(
-        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axcodes)
-    )
+    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axcodes))
     turned = image.as_reoriented(turn)
     data = torch.from_numpy(np.asarray(turned.dataobj).copy())[None]
     return MetaTensor(data, affine=torch.as_tensor(turned.affine), meta={"filename_or_obj": "scan.nii.gz"})

@@ -16,9 +16,7 @@ SHAPE = (40, 36, 8)
 def oriented(volume: np.ndarray, axcodes: str = "RAS", spacing: tuple[float, ...] = (1.0, 1.0, 5.0)) -> MetaTensor:
     """A map given in RAS, ``1 X Y Z`` float32 with its axes in another order and direction."""
     image = nib.Nifti1Image(volume.astype(np.float32), np.diag([*spacing, 1.0]))
-    turn = nib.orientations.ornt_transform(
-        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axcodes)
-    )
+    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axcodes))
     turned = image.as_reoriented(turn)
     data = torch.from_numpy(np.asarray(turned.dataobj).copy())[None]
     return MetaTensor(data, affine=torch.as_tensor(turned.affine), meta={"filename_or_obj": "scan.nii.gz"})

@@ -78,23 +78,35 @@ def test_detection_is_reported_by_artefact_and_severity(evaluated: Path):
 def test_a_run_that_was_cut_off_goes_on_to_the_same_scores(
     itermask3d: Bundle, phantoms: Path, evaluated: Path, tmp_path
 ):
-    """Four volumes and half a line are there; another threshold makes none of them count."""
-    text = (evaluated / "scores.jsonl").read_text()
-    lines = [line for line in text.splitlines() if line]
-    (tmp_path / "scores.jsonl").write_text("\n".join([*lines[:4], lines[4][:90]]))
-    options = {"datalist": phantoms, "output_dir": tmp_path, "resume": "$True", **CHOSEN, **QUICK}
-    done = itermask3d.run(EVALUATE, options)
-    assert "4 of 10 volumes are finished already" in done.stdout + done.stderr
+    """Four volumes are there; then all; a run with another threshold is another one."""
+    options = {"datalist": phantoms, "output_dir": tmp_path, **CHOSEN, **QUICK}
+    first = {**options, "artefacts": "['spike']", "severities": "[1]"}
+    itermask3d.run(EVALUATE, first)
+    assert len(volumes(tmp_path)) == 4
+
+    done = itermask3d.run(EVALUATE, {**first, "resume": "$True"})  # nothing is left to do
+    assert "4 of 4 cases are finished already" in done.stdout + done.stderr
+    assert len(volumes(tmp_path)) == 4
+    done = itermask3d.run(EVALUATE, {**first, "resume": "$True", "threshold": 9})
+    assert done.returncode != 0 and "is from another command" in done.stdout + done.stderr
+
+    itermask3d.run(EVALUATE, options)
+    for case_id in list(volumes(tmp_path))[4:]:
+        (tmp_path / ".finished" / f"{case_id}.json").unlink()
+    done = itermask3d.run(EVALUATE, {**options, "resume": "$True"})
+    assert "4 of 10 cases are finished already" in done.stdout + done.stderr
     assert volumes(tmp_path) == volumes(evaluated)
     assert (tmp_path / "detection.csv").read_bytes() == (evaluated / "detection.csv").read_bytes()
 
-    done = itermask3d.run(EVALUATE, options)  # nothing is left to do
-    assert "10 of 10 volumes are finished already" in done.stdout + done.stderr
-    assert volumes(tmp_path) == volumes(evaluated)
 
-    done = itermask3d.run(EVALUATE, {**options, "threshold": 9, "artefacts": "['spike']", "severities": "[1]"})
-    assert "0 of 4 volumes are finished already" in done.stdout + done.stderr
-    assert {float(row["score"]) for row in volumes(tmp_path).values()} == {0}
+@pytest.mark.slow
+def test_intensity_alone_is_measured_by_what_it_scores(itermask3d: Bundle, phantoms: Path, tmp_path: Path):
+    chosen = {"artefacts": "['bias_field']", "severities": "[5]"}
+    itermask3d.run(
+        "inference.json baseline_intensity.json evaluate_artefacts.json",
+        {"datalist": phantoms, "output_dir": tmp_path, "threshold": 2.0, **chosen},
+    )
+    assert {row["score"] for row in table(tmp_path / "detection.csv")} == {"score", "histogram_distance"}
 
 
 @pytest.mark.slow

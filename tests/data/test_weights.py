@@ -80,7 +80,9 @@ def test_missing_weights(tmp_path: Path):
         load_weights(network(), tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize("content", [b"", b"<!doctype html><title>Log in</title>", b"version https://git-lfs.github.com"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<!doctype html><title>Log in</title>", b"version https://git-lfs.github.com"]
+)
 def test_files_that_are_no_weights(tmp_path: Path, content: bytes):
     path = tmp_path / "model.pt"
     path.write_bytes(content)
