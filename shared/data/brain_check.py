@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .axial_stack import MAX_SLICE_CM2, MIN_SLICE_CM2, is_short, largest_slice
+from .contrast_check import check_contrast
 from .errors import InputError
 from .volume import Volume
 from .whole_head import MAX_BRAIN_LITRES, why_not_a_brain
@@ -132,6 +133,7 @@ def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list
     check_same_grid(companion, image)
     check_values(companion, brain)
     notes, absent = companion.warnings + _standardised(companion, brain), float(np.mean(companion.data[brain] == 0))
+    notes += check_contrast(companion, brain)
     if absent > 0.2:
         notes.append(f"{100 * absent:.0f} % of the brain is 0 in it")
     return [f"{companion.key}: {note}" for note in notes]

@@ -10,6 +10,7 @@ import numpy as np
 
 from .brain_check import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
 from .checked_cases import CheckedCases
+from .contrast_check import check_contrast
 from .datalists import SEQUENCES
 from .errors import InputError
 from .nifti_check import read_channels, read_volume
@@ -92,7 +93,7 @@ def check_case(
     check_values(image, brain)
     if not case.get("brain_mask"):
         notes += check_extracted(image, slices)
-    notes += check_brain(image, brain, slices)
+    notes += check_brain(image, brain, slices) + check_contrast(image, brain)
     for volume in (volume for volume in volumes if volume is not image):
         notes += check_companion(replace(volume, warnings=[]), image, brain)
     for name in (sequence for sequence in SEQUENCES if sequence in case):

@@ -13,20 +13,20 @@ from shared.data.datalists import gather_cases
 from shared.data.door import Door, check_case
 from shared.data.errors import InputError
 
-BRAIN_2 = np.where(BRAIN != 0, 150 - BRAIN, 0).astype(np.float32)
+FLAIR = np.where(BRAIN != 0, 150 - BRAIN, 0).astype(np.float32)
 
 
 def flair_case(folder: Path, t1: Path, **more: Path) -> dict[str, str]:
-    return {**case_of(save(folder / "x.nii.gz"), t1=t1, **more), "sequence": "flair"}
+    return {**case_of(save(folder / "x.nii.gz", FLAIR), t1=t1, **more), "sequence": "flair"}
 
 
 def test_a_good_companion_goes_on_unchanged(tmp_path):
-    case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN_2))
+    case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN))
     assert Door([case]).cases == [{**case, "warnings": []}]
 
 
 def test_a_companion_may_be_a_whole_head_where_the_image_is_extracted(tmp_path):
-    case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN_2 + 30))
+    case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN + 30))
     assert Door([case]).cases[0]["warnings"] == []
 
 
@@ -34,13 +34,13 @@ def test_a_companion_may_be_a_whole_head_where_the_image_is_extracted(tmp_path):
     ("make", "message"),
     [
         (lambda p: p, "file not found"),
-        (lambda p: save(p, BRAIN_2[:-1]), r"shape \(63, 64, 64\), but .*x.nii.gz has .*\(linear interpolation\)"),
-        (lambda p: save(p, BRAIN_2, AFFINE + np.eye(4)[:, [0]] * [[0, 0, 0, 2]]), "affine differs.* by up to 2 mm"),
-        (lambda p: save(p, np.where(BRAIN_2 != 0, np.float32(7), 3)), r"constant in the brain \(7\)"),
-        (lambda p: save(p, np.where(BRAIN_2 != 0, np.float32(0), 9)), "is 0 in the brain"),
-        (lambda p: save(p, -BRAIN_2), "negative in over 90 % of the brain"),
-        (lambda p: save(p, np.where(np.indices(BRAIN.shape)[0] == 32, np.nan, BRAIN_2)), "NaN or infinite"),
-        (lambda p: save(p, BRAIN_2[:, :, 32]), "2D image"),
+        (lambda p: save(p, BRAIN[:-1]), r"shape \(63, 64, 64\), but .*x.nii.gz has .*\(linear interpolation\)"),
+        (lambda p: save(p, BRAIN, AFFINE + np.eye(4)[:, [0]] * [[0, 0, 0, 2]]), "affine differs.* by up to 2 mm"),
+        (lambda p: save(p, np.where(BRAIN != 0, np.float32(7), 3)), r"constant in the brain \(7\)"),
+        (lambda p: save(p, np.where(BRAIN != 0, np.float32(0), 9)), "is 0 in the brain"),
+        (lambda p: save(p, -BRAIN), "negative in over 90 % of the brain"),
+        (lambda p: save(p, np.where(np.indices(BRAIN.shape)[0] == 32, np.nan, BRAIN)), "NaN or infinite"),
+        (lambda p: save(p, BRAIN[:, :, 32]), "2D image"),
     ],
 )
 def test_a_bad_companion_is_named_by_its_sequence(tmp_path, make, message):
@@ -54,9 +54,9 @@ def test_a_bad_companion_is_named_by_its_sequence(tmp_path, make, message):
 @pytest.mark.parametrize(
     ("data", "note"),
     [
-        (np.where(np.indices(BRAIN.shape)[0] < 26, 0, BRAIN_2), "t1: 32 % of the brain is 0 in it"),
-        (np.where(BRAIN_2 != 0, BRAIN_2 - 60, 0), "is negative: standardised"),
-        (BRAIN_2[..., None], "t1: 4D file with one volume"),
+        (np.where(np.indices(BRAIN.shape)[0] < 26, 0, BRAIN), "t1: 32 % of the brain is 0 in it"),
+        (np.where(BRAIN != 0, BRAIN - 85, 0), "is negative: standardised"),
+        (BRAIN[..., None], "t1: 4D file with one volume"),
     ],
 )
 def test_notes_on_a_companion_start_with_its_sequence(tmp_path, data, note):
@@ -64,21 +64,27 @@ def test_notes_on_a_companion_start_with_its_sequence(tmp_path, data, note):
     assert note in warning and warning.startswith("t1: ")
 
 
+def test_two_sequences_under_each_others_name_are_both_noted(tmp_path):
+    image, t1 = save(tmp_path / "x.nii.gz", BRAIN), save(tmp_path / "t1.nii.gz", FLAIR)
+    first, second = check_case({**case_of(image, t1=t1), "sequence": "flair"})[1]
+    assert first.startswith("given as flair, but") and second.startswith("t1: given as t1, but")
+
+
 def test_the_brain_mask_says_where_a_companion_must_be_usable(tmp_path):
-    half = np.where(np.indices(BRAIN.shape)[0] < 32, BRAIN_2, 0).astype(np.float32)
+    half = np.where(np.indices(BRAIN.shape)[0] < 32, BRAIN, 0).astype(np.float32)
     mask = save(tmp_path / "m.nii.gz", (half != 0).astype(np.uint8))
     (note,) = check_case(flair_case(tmp_path, save(tmp_path / "t1.nii.gz", half), brain_mask=mask))[1]
     assert "only 0.5" in note
 
 
 def test_few_slices_may_have_a_companion(tmp_path):
-    image, t1 = save(tmp_path / "x.nii.gz", BRAIN[:, :, 32]), save(tmp_path / "t1.nii.gz", BRAIN_2[:, :, [32]])
+    image, t1 = save(tmp_path / "x.nii.gz", BRAIN[:, :, 32]), save(tmp_path / "t1.nii.gz", BRAIN[:, :, [32]])
     assert len(Door([{**case_of(image, t1=t1), "sequence": "flair"}], slices=True).cases) == 1
 
 
 def test_a_listed_case_that_lacks_a_companion_is_left_out(tmp_path, caplog):
-    save(tmp_path / "f.nii.gz")
-    save(tmp_path / "t.nii.gz", BRAIN_2)
+    save(tmp_path / "f.nii.gz", FLAIR)
+    save(tmp_path / "t.nii.gz", BRAIN)
     cases = [
         {"case_id": "both", "flair": "f.nii.gz", "t1": "t.nii.gz"},
         {"case_id": "no_t1", "flair": "f.nii.gz", "t2": "t.nii.gz"},

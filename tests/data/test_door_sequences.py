@@ -16,9 +16,10 @@ from shared.data.sequence_cases import gather_sequence_cases
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 CHANNELS = ["flair", "t1", "t2"]
-T1 = np.where(BRAIN != 0, 150 - BRAIN, 0).astype(np.float32)
+T1 = BRAIN  # white matter brighter
+FLAIR = np.where(BRAIN != 0, 150 - BRAIN, 0).astype(np.float32)
 T2 = 2 * T1
-STACK = np.stack([BRAIN, T1, T2], -1)
+STACK = np.stack([FLAIR, T1, T2], -1)
 NAMED = """--channels "['flair','t1','t1ce','t2']\""""
 
 
@@ -32,11 +33,11 @@ def door(*cases: dict[str, str], channels: list[str] | None = CHANNELS) -> Door:
 
 
 def test_sequences_of_a_case_are_all_checked(tmp_path):
-    save(tmp_path / "a_flair.nii.gz")
+    save(tmp_path / "a_flair.nii.gz", FLAIR)
     save(tmp_path / "a_t1.nii.gz", T1)
     save(tmp_path / "a_t1ce.nii.gz", T1)
     save(tmp_path / "b_t1.nii.gz", T1)
-    save(tmp_path / "b_flair.nii.gz", BRAIN[:-1])
+    save(tmp_path / "b_flair.nii.gz", FLAIR[:-1])
     save(tmp_path / "c_t2.nii.gz")
     cases = gather_sequence_cases(SEQUENCES, dataset_dir=str(tmp_path))
     checked = door(*cases, channels=[])
@@ -58,16 +59,17 @@ def test_another_affine_of_a_given_file_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("channels", [CHANNELS, ["t1", "flair", "t2"], ["t2", "t1ce", "t1"]])
 def test_a_4d_file_with_a_name_for_each_volume_goes_on_unchanged(tmp_path, channels):
-    case = four_d(tmp_path / "x.nii.gz", BRAIN, T1, T2)
+    contrasts = {"flair": FLAIR, "t1": T1}
+    case = four_d(tmp_path / "x.nii.gz", *(contrasts.get(name, T2) for name in channels))
     (checked,) = Door([case], known_sequences=[*channels], channels=channels).cases
     assert checked == {**case, "warnings": []}
 
 
 def test_volumes_are_read_in_their_order(tmp_path):
-    four_d(tmp_path / "x.nii.gz", BRAIN, T1, T2)
+    four_d(tmp_path / "x.nii.gz", FLAIR, T1, T2)
     volumes = read_channels(str(tmp_path / "x.nii.gz"), "image", CHANNELS)
     assert [volume.key for volume in volumes] == CHANNELS
-    for volume, expected in zip(volumes, (BRAIN, T1, T2), strict=True):
+    for volume, expected in zip(volumes, (FLAIR, T1, T2), strict=True):
         np.testing.assert_array_equal(volume.data, expected)
         np.testing.assert_array_equal(volume.affine, AFFINE)
 
@@ -75,11 +77,11 @@ def test_volumes_are_read_in_their_order(tmp_path):
 @pytest.mark.parametrize(
     ("volumes", "key", "message"),
     [
-        ((BRAIN * 0, T1, T2), "flair", "is 0 everywhere"),
-        ((BRAIN, T1 * 0, T2), "t1", "is 0 in the brain"),
-        ((BRAIN, T1, (T2 != 0).astype(np.float32)), "t2", "is constant in the brain"),
-        ((BRAIN - 5, T1, T2), "flair", "background is -5, not 0"),
-        ((BRAIN, np.where(BRAIN, np.nan, 0), T2), "image", "NaN or infinite"),
+        ((FLAIR * 0, T1, T2), "flair", "is 0 everywhere"),
+        ((FLAIR, T1 * 0, T2), "t1", "is 0 in the brain"),
+        ((FLAIR, T1, (T2 != 0).astype(np.float32)), "t2", "is constant in the brain"),
+        ((FLAIR - 5, T1, T2), "flair", "background is -5, not 0"),
+        ((FLAIR, np.where(FLAIR, np.nan, 0), T2), "image", "NaN or infinite"),
     ],
 )
 def test_every_volume_is_checked_and_named_by_its_sequence(tmp_path, volumes, key, message):
@@ -90,18 +92,18 @@ def test_every_volume_is_checked_and_named_by_its_sequence(tmp_path, volumes, ke
 
 def test_only_the_primary_volume_says_where_the_brain_is(tmp_path):
     """The others may be whole heads, as the files of companions may."""
-    case = four_d(tmp_path / "x.nii.gz", T1 + 30, BRAIN, T2)
+    case = four_d(tmp_path / "x.nii.gz", T1 + 30, FLAIR, T2)
     assert "background is 30" in door(case).failures[0]["error"]
     assert not door(case, channels=["t1", "flair", "t2"]).failures
 
 
 def test_notes_on_the_header_come_once_and_those_on_a_volume_with_its_name(tmp_path):
-    half = np.where(np.indices(BRAIN.shape)[0] < 26, 0, T1)
-    image = nib.Nifti1Image(np.stack([BRAIN, half, T2], -1), None)
+    half = np.where(np.indices(FLAIR.shape)[0] < 26, 0, T1)
+    image = nib.Nifti1Image(np.stack([FLAIR, half, T2], -1), None)
     image.header.set_zooms((SPACING, SPACING, SPACING, 1))
     nib.save(image, tmp_path / "x.nii.gz")
     case = {"case_id": "c", "image": str(tmp_path / "x.nii.gz"), "sequence": "image"}
-    for channels in (CHANNELS, ["t2", "t1", "flair"]):
+    for channels in (CHANNELS, ["t2", "t1", "t1ce"]):
         header_note, absent, _ = door(case, channels=channels).cases[0]["warnings"]
         assert header_note.startswith("no affine in the header") and absent == "t1: 32 % of the brain is 0 in it"
 
@@ -110,7 +112,7 @@ def test_notes_on_the_header_come_once_and_those_on_a_volume_with_its_name(tmp_p
     ("data", "channels", "message"),
     [
         (STACK[..., :2], CHANNELS, r"has shape \(64, 64, 64, 2\), not \(64, 64, 64, 3\) .*\(flair, t1, t2\)"),
-        (BRAIN, CHANNELS, r"has shape \(64, 64, 64\), not \(64, 64, 64, 3\)"),
+        (FLAIR, CHANNELS, r"has shape \(64, 64, 64\), not \(64, 64, 64, 3\)"),
         (STACK[..., None, :], CHANNELS, r"has shape \(64, 64, 64, 1, 3\), not \(64, 64, 64, 3\)"),
         (STACK, [], r"holds 3 volumes \(shape \(64, 64, 64, 3\)\), not one"),
     ],
@@ -132,14 +134,14 @@ def test_a_file_of_one_sequence_has_one_volume_whatever_the_channels(tmp_path):
 
 
 def test_a_method_without_the_option_does_not_name_it(tmp_path):
-    case = four_d(tmp_path / "x.nii.gz", BRAIN, T1, T2)
+    case = four_d(tmp_path / "x.nii.gz", FLAIR, T1, T2)
     (failure,) = door(case, channels=None).failures
     assert "holds 3 volumes" in failure["error"] and "four_to_three" in failure["remedy"]
 
 
 def test_few_slices_of_several_sequences(tmp_path):
-    few = four_d(tmp_path / "x.nii.gz", *(volume[:, :, 30:34] for volume in (BRAIN, T1, T2)))
-    one = four_d(tmp_path / "y.nii.gz", *(volume[:, :, [32]] for volume in (BRAIN, T1, T2)))
+    few = four_d(tmp_path / "x.nii.gz", *(volume[:, :, 30:34] for volume in (FLAIR, T1, T2)))
+    one = four_d(tmp_path / "y.nii.gz", *(volume[:, :, [32]] for volume in (FLAIR, T1, T2)))
     checked = Door([few, one], known_sequences=SEQUENCES, slices=True, channels=CHANNELS)
     assert len(checked.cases) == 1
     assert checked.failures[0]["remedy"] == "Pass a file for each sequence"
@@ -148,7 +150,7 @@ def test_few_slices_of_several_sequences(tmp_path):
 @pytest.mark.parametrize(("others", "absent"), [(["t1", "t1ce"], ""), (["t1ce"], "t1"), ([], "t1, t1ce")])
 def test_absent_sequences_are_named_for_the_threshold_is_of_all_together(tmp_path, others, absent):
     files = {name: save(tmp_path / f"{name}.nii.gz", T1) for name in others}
-    case = {**case_of(save(tmp_path / "x.nii.gz"), **files), "sequence": "flair"}
+    case = {**case_of(save(tmp_path / "x.nii.gz", FLAIR), **files), "sequence": "flair"}
     notes = door(case).cases[0]["warnings"]
     expected = f"no {absent}, but the stored threshold is for t1, t1ce, flair together (--use names others)"
     assert notes == ([expected] if absent else [])
