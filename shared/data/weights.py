@@ -81,7 +81,9 @@ class LatestWeights:
 
 
 class BestWeights:
-    """Handler for an evaluator: keep the weights with the lowest key metric as a half-precision state dict.
+    """Handler for an evaluator, the first of all: keep the weights with the lowest key metric, in half precision.
+
+    Ctrl-C is left to the training to tell; StatsHandler would print a traceback.
 
     Args:
         path: of the file, replaced at each improvement.
@@ -94,6 +96,10 @@ class BestWeights:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.COMPLETED, self)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._pass_on)
+
+    def _pass_on(self, engine: Engine, error: BaseException) -> None:
+        raise error
 
     def __call__(self, engine: Engine) -> None:
         metric = float(engine.state.metrics[engine.state.key_metric_name])

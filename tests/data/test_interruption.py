@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
+from monai.handlers import StatsHandler
 
 from shared.data.interruption import end_if_interrupted
-from shared.data.weights import TrainingState
+from shared.data.weights import BestWeights, TrainingState
 
 
 def train(path: Path, error: type[BaseException], epoch: int) -> None:
@@ -45,3 +46,21 @@ def test_a_training_says_whether_it_can_be_resumed(tmp_path, caplog, epoch, said
 def test_an_error_of_a_training_is_not_hidden(tmp_path):
     with pytest.raises(RuntimeError, match="the reason"):
         train(tmp_path / "checkpoint.pt", RuntimeError, 2)
+
+
+def test_ctrl_c_in_a_validation_is_said_in_the_one_line_of_the_training(tmp_path, caplog, capfd):
+    def validate(engine: Engine, batch: int) -> None:
+        raise KeyboardInterrupt
+
+    network = torch.nn.Linear(1, 1)
+    trainer, validator = Engine(lambda engine, batch: None), Engine(validate)
+    BestWeights(str(tmp_path / "model.pt"), network).attach(validator)
+    TrainingState(str(tmp_path / "checkpoint.pt"), {"network": network}).attach(trainer)
+    for engine in (validator, trainer):
+        StatsHandler(iteration_log=False, epoch_log=False).attach(engine)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: validator.run([0]))
+    with caplog.at_level(logging.WARNING), pytest.raises(SystemExit) as ended:
+        trainer.run([0], max_epochs=1)
+    assert ended.value.code == 130
+    assert caplog.text.count("stopped by Ctrl-C") == 1
+    assert "Traceback" not in "".join(capfd.readouterr())
