@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -168,3 +169,10 @@ def test_files_hold_one_concept_each():
     files = [*MODULES, *(ROOT / "tools").glob("*.py")]
     long = {str(f.relative_to(ROOT)): len(f.read_text(encoding="utf-8").splitlines()) for f in files}
     assert {name: lines for name, lines in long.items() if lines > MAX_LINES} == {}
+
+
+def test_the_release_page_names_the_version_there_is():
+    metadata = ROOT / "bundles" / "brain_mri_anomaly_itermask3d" / "configs" / "metadata.json"
+    version = json.loads(metadata.read_text(encoding="utf-8"))["version"]
+    named = re.findall(r"(?:--version |_v)([\d.]+\d)", (ROOT / "docs" / "release.md").read_text(encoding="utf-8"))
+    assert len(named) >= 3 and set(named) == {version}
