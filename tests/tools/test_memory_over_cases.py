@@ -13,7 +13,7 @@ from shared.data.phantom_brain import write_dataset
 from tools.memory_over_cases import growth_per_case, resident_mb, watch
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "brain_mri_anomaly_itermask3d"
-FAST = ["--spacing", "[4,4,4]", "--box", "[48,48,48]", "--percents", "[0,50,90]"]
+FAST = ["--spacing", "[4,4,4]", "--box", "[48,48,48]", "--percents", "[0,50,90]", "--freed_memory", "$None"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -36,8 +36,8 @@ def test_growth_is_that_after_the_first_fifth_and_before_the_report():
 def test_inference_does_not_grow_from_case_to_case(tmp_path, monkeypatch):
     """A case has an image and three results of 0.4 MB each, and the network's features: several MB.
 
-    Large blocks are given back at once; else glibc's heap grows over the first 60 cases until it fits volumes of all
-    sizes (picture in docs/robustness.md).
+    Large blocks are given back at once; else glibc's heap grows over the first cases until it fits volumes of all sizes
+    (picture in docs/robustness.md).
     """
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
     datalist = write_dataset(tmp_path / "data", 20, [None, "tumour"], ["t1"], 4.0, seed=0, section="test")
