@@ -7,7 +7,8 @@ import functools
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers.paths import ROOT
+
 ROWS = re.findall(r"^\| (\w+) \| (.+?) \| (.+?) \| (.*) \|$", (ROOT / "docs" / "faults.md").read_text(), re.MULTILINE)
 
 

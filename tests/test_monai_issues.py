@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "monai-issues"
+from tests.helpers.paths import ROOT
+
+FOLDER = ROOT / "docs" / "monai-issues"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers.paths import ROOT
+
 MEGABYTE = 1_000_000
 MAX_LINES = 249  # "under 250"; about 200 is the aim
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if folder.is_dir())

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-from bad_volumes import SAID, head, with_voxels, write_bad_volumes
-from conftest import as_stored, reoriented
-from run_outputs import report_rows
 
 from shared.data.phantom_brain import make_phantom
+from tests.helpers.bad_volumes import SAID, head, with_voxels, write_bad_volumes
+from tests.helpers.bundle import as_stored, reoriented
+from tests.helpers.run_outputs import report_rows
 
 FAST = {"spacing": "[4,4,4]", "box": "[48,48,48]", "percents": "[0,50,90]"}
 SPACING = 4.0

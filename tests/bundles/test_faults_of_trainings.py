@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from run_outputs import load
-from tiny_trainings import TRAININGS
 
 from shared.data.weights import sha256
+from tests.helpers.run_outputs import load
+from tests.helpers.tiny_trainings import TRAININGS
 
 FAST = "itermask3d"
 NAMES = [name if name == FAST else pytest.param(name, marks=pytest.mark.slow) for name in TRAININGS]

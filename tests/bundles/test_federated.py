@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, environment
-from tiny_trainings import BUNDLES
+
+from tests.helpers.bundle import environment
+from tests.helpers.paths import ROOT
+from tests.helpers.tiny_trainings import BUNDLES
 
 # Two rounds; the second starts from zeros in place of the mean of the clients, so that it shows what it starts from.
 ROUNDS = """

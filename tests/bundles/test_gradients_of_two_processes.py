@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, environment
-from tiny_trainings import BUNDLES
+
+from tests.helpers.bundle import environment
+from tests.helpers.paths import ROOT
+from tests.helpers.tiny_trainings import BUNDLES
 
 STEP = """
 import copy, json, os, sys

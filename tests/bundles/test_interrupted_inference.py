@@ -13,11 +13,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import Bundle
 from PIL import Image
-from run_outputs import table
 
 from shared.data.phantom_brain import make_phantom, write_phantom
+from tests.helpers.bundle import Bundle
+from tests.helpers.run_outputs import table
 
 CASES = 4
 FAST = "brain_mri_anomaly_itermask3d"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Bundle
-from run_outputs import report_rows, table
 
 from shared.data.artefacts import artefact_parameters
 from shared.data.phantom_brain import make_phantom, write_phantom
+from tests.helpers.bundle import Bundle
+from tests.helpers.run_outputs import report_rows, table
 
 QUICK = {"percents": "[]", "amp": "$False"}  # the first pass alone
 EVALUATE = "inference.json evaluate_artefacts.json"

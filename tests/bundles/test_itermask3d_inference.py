@@ -11,14 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, as_stored, reoriented
-from run_outputs import OUTPUTS, REPORTS, read, report_rows
 
 from shared.data.phantom_brain import make_phantom
 from shared.data.weights import sha256
 from shared.evaluation.segmentation import ranking_metrics
+from tests.helpers.bundle import as_stored, reoriented
+from tests.helpers.real_data import DATA, needs_data
+from tests.helpers.run_outputs import OUTPUTS, REPORTS, read, report_rows
 
-DATA = ROOT.parent / "shared" / "data"
 SEED = 9001  # a subject that no network was trained on, with a tumour of 30 ml
 MIN_AUROC, MIN_DICE = 0.8, 0.2  # guards against a broken run, not a claim: a simulated tumour says little of accuracy
 
@@ -152,7 +152,7 @@ def test_folder_unknown_sequence_own_threshold_and_foreign_calibration(itermask3
 
 @pytest.mark.slow
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+@needs_data
 def test_real_scan_keeps_its_grid(itermask3d, tmp_path):
     image = DATA / "ms_mni" / "patient26" / "t1.nii.gz"
     done = itermask3d.run("inference.json", {"image": image, "output_dir": tmp_path})

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from run_outputs import assert_same_end, load
-from tiny_trainings import TRAININGS
+
+from tests.helpers.run_outputs import assert_same_end, load
+from tests.helpers.tiny_trainings import TRAININGS
 
 pytestmark = pytest.mark.slow
 EPOCHS = 8

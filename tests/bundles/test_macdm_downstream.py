@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Bundle
 from monai.bundle import ConfigParser
-from run_outputs import assert_same_end, load, report_rows, scalars
 
 from shared.data.phantom_tibia import write_dataset
 from shared.data.weights import sha256
+from tests.helpers.bundle import Bundle
+from tests.helpers.run_outputs import assert_same_end, load, report_rows, scalars
 
 EPOCHS, SAMPLES, BATCH = 2, 8, 4
 TINY = {"size": 32, "max_epochs": EPOCHS, "samples_per_epoch": SAMPLES, "batch_size": BATCH}

@@ -12,9 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import Bundle
 from PIL import Image
-from run_outputs import table
 
 from shared.data.phantom_tibia import write_dataset
 from shared.data.weights import save_half, sha256
@@ -22,6 +20,8 @@ from shared.diffusion.noise_levels import linear_alphas_cumprod
 from shared.diffusion.noisy_classifier import NoisyClassifier
 from shared.diffusion.unet import DiffusionUNet
 from shared.diffusion.velocity import VelocityNetwork
+from tests.helpers.bundle import Bundle
+from tests.helpers.run_outputs import table
 
 SIZE = 32
 NET = {"width": 16, "multipliers": [1, 2], "attention_levels": [1]}

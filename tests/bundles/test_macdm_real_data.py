@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Bundle
-from run_outputs import scalars, table
 
 from shared.data.radiographs import read_mask
-from tests.tools.source_layouts import write_chests, write_gliomas
+from tests.helpers.bundle import Bundle
+from tests.helpers.paths import ROOT
+from tests.helpers.run_outputs import scalars, table
+from tests.helpers.source_layouts import write_chests, write_gliomas
 from tools.make_datalist import main
 
 NET = {"width": 16, "multipliers": [1, 2], "attention_levels": [1]}

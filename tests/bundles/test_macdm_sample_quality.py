@@ -11,9 +11,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from PIL import Image
-from run_outputs import halved, table
 
 from shared.data.phantom_tibia import write_dataset
+from tests.helpers.run_outputs import halved, table
 
 SIZE = 32
 CONFIG = "evaluate_samples.json"

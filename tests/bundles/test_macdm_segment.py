@@ -10,10 +10,10 @@ import itk
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import Bundle
 from PIL import Image
 
 from shared.data.phantom_tibia import make_radiograph
+from tests.helpers.bundle import Bundle
 
 SEED = 70001
 TRAINING = ("train_resnet34", "train_unet", "evaluate_resnet34", "evaluate_unet")

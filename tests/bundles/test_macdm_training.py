@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Bundle
 from PIL import Image
-from run_outputs import assert_same_end, differences, halved, load, scalars
 
 from shared.data.phantom_tibia import write_dataset
 from shared.data.weights import load_weights
@@ -20,6 +18,8 @@ from shared.diffusion.noise_levels import linear_alphas_cumprod
 from shared.diffusion.noisy_classifier import NoisyClassifier
 from shared.diffusion.unet import DiffusionUNet
 from shared.diffusion.velocity import VelocityNetwork
+from tests.helpers.bundle import Bundle
+from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars
 
 EPOCHS, BATCHES = 4, 2  # batches an epoch, of 4 of the 8 cases
 SIZE = 32

@@ -11,15 +11,15 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from bad_volumes import SAID, write_bad_volumes
-from conftest import ROOT, as_stored, reoriented
-from run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows
 
 from shared.data.phantom_brain import make_phantom
 from shared.data.weights import sha256
 from shared.evaluation.segmentation import ranking_metrics
+from tests.helpers.bad_volumes import SAID, write_bad_volumes
+from tests.helpers.bundle import as_stored, reoriented
+from tests.helpers.real_data import DATA, needs_data
+from tests.helpers.run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows
 
-DATA = ROOT.parent / "shared" / "data"
 SEED = 9001  # a subject that no network was trained on, with a tumour of 30 ml
 SPACING = 3.9
 MIN_AUROC, MIN_DICE = 0.8, 0.3  # guards against a broken run, not a claim: a simulated tumour says little of accuracy
@@ -187,7 +187,7 @@ def test_steps_change_the_map_and_cost_what_they_must(single, mixed, settings):
 
 @pytest.mark.slow
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+@needs_data
 def test_real_scan_keeps_its_grid(mmccd, tmp_path):
     image = DATA / "ms_mni" / "patient26" / "flair.nii.gz"
     done = mmccd.run("inference.json", {"image": image, "steps": 1, "output_dir": tmp_path})

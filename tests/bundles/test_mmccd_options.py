@@ -11,9 +11,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from run_outputs import assert_mask_is_that_of_the_map, read, report_rows
 
 from shared.data.phantom_brain import make_phantom, write_phantom
+from tests.helpers.run_outputs import assert_mask_is_that_of_the_map, read, report_rows
 
 
 @pytest.fixture(scope="module")

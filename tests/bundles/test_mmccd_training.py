@@ -11,10 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from run_outputs import assert_same_end, differences, halved, load, scalars, table
 
 from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.data.weights import sha256
+from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars, table
 
 NETWORK = {"pixel_mm": 8, "unet#width": 4, "unet#multipliers": "[1,2]", "unet#attention_levels": "[1]"}
 TINY = {**NETWORK, "slices_per_case": 2, "cases_per_batch": 2, "learning_rate": 0.01, "ema_momentum": 0.2}

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import NO_NETWORK, environment
+
+from tests.helpers.bundle import NO_NETWORK, environment
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:

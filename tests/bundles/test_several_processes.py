@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import Bundle
-from run_outputs import table
 
 from shared.data.phantom_brain import make_phantom, write_phantom
+from tests.helpers.bundle import Bundle
+from tests.helpers.run_outputs import table
 
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc_per_node=2")
 QUICK = {"percents": "[]"}  # the first pass alone

@@ -9,7 +9,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from run_outputs import read, report_rows
 
 from shared.anomaly.calibration import Calibration, CalibrationFit
 from shared.anomaly.components import large_areas
@@ -23,6 +22,7 @@ from shared.evaluation.cohort import CohortMetrics
 from shared.methods.pseudo_healthy import IntensityFusionInferer
 from shared.methods.tsgm import CycleGANInferer, TSGMInferer
 from shared.methods.tsgm_training import KINDS
+from tests.helpers.run_outputs import read, report_rows
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 SPACING = 6.0

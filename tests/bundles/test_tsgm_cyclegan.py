@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import tumours_and_healthy
 from PIL import Image
-from run_outputs import assert_same_end, differences, halved, load, scalars
 
 from shared.cycle.cyclegan import CycleGAN
 from shared.data.weights import load_weights
+from tests.helpers.bundle import tumours_and_healthy
+from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars
 
 SEQUENCES = ("t1", "t1ce", "flair")
 EPOCHS = 4

@@ -11,13 +11,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from bad_volumes import SAID, write_bad_volumes
-from conftest import reoriented
-from run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows
 
 from shared.data.phantom_brain import make_phantom
 from shared.data.weights import sha256
 from shared.evaluation.segmentation import ranking_metrics
+from tests.helpers.bad_volumes import SAID, write_bad_volumes
+from tests.helpers.bundle import reoriented
+from tests.helpers.run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows
 
 SEQUENCES = ("t1", "t1ce", "flair")
 DECATHLON = ("flair", "t1", "t1ce", "t2")

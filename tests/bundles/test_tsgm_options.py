@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-from run_outputs import table
 
 from shared.anomaly.calibration import Calibration
 from shared.data.phantom_brain import make_phantom, write_phantom
+from tests.helpers.run_outputs import table
 
 SEQUENCES = ("t1", "t1ce", "flair")
 SPACING = 5.0

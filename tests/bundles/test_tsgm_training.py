@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import tumours_and_healthy
-from run_outputs import assert_same_end, differences, halved, load, scalars
 
 from shared.cycle.cyclegan import CycleGAN
 from shared.data.weights import load_weights, save_half
 from shared.diffusion.conditional import ConditionalDenoiser
+from tests.helpers.bundle import tumours_and_healthy
+from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars
 
 SEQUENCES = ("t1", "t1ce", "flair")
 EPOCHS = 4

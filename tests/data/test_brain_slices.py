@@ -11,7 +11,7 @@ import pytest
 from shared.data.brain_slices import brain_slices
 from shared.data.errors import InputError
 from shared.data.radiographs import read_mask, read_radiograph
-from tests.tools.source_layouts import LESION_PIXELS, USABLE, head, write_gliomas
+from tests.helpers.source_layouts import LESION_PIXELS, USABLE, head, write_gliomas
 
 
 def slices_of(folder: Path) -> list[dict]:

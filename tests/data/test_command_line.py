@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import monai.bundle.__main__ as program
 import pytest
 
 from shared.data.command_line import check_options, given_options
+from tests.helpers.paths import ROOT
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+BUNDLES = ROOT / "bundles"
 TSGM = BUNDLES / "brain_mri_anomaly_tsgm" / "configs"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,7 @@ from shared.data.contrast_check import check_contrast, t1_likeness
 from shared.data.nifti_check import read_volume
 from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.data.volume import Volume
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+from tests.helpers.real_data import DATA, needs_data
 
 
 @pytest.fixture(scope="module")

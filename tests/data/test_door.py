@@ -9,7 +9,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from ellipsoid_brain import AFFINE, BRAIN, case_of, head, radius, save
 from PIL import Image
 
 from shared.data.datalists import gather_cases
@@ -18,9 +17,8 @@ from shared.data.errors import InputError, NoUsableCaseError
 from shared.data.nifti_check import read_volume
 from shared.data.volume import Volume
 from shared.data.whole_head import skull_fraction, why_not_a_brain
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, case_of, head, radius, save
+from tests.helpers.real_data import DATA, needs_data
 
 
 def patched(path: Path, **fields: object) -> Path:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ellipsoid_brain import AFFINE, BRAIN, case_of, save
 
 from shared.data.datalists import gather_cases
 from shared.data.door import Door, check_case
 from shared.data.errors import InputError
+from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, case_of, save
 
 FLAIR = np.where(BRAIN != 0, 150 - BRAIN, 0).astype(np.float32)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, save
 
 from shared.data.door import Door, check_case
 from shared.data.errors import DataListError, InputError
 from shared.data.nifti_check import read_channels
 from shared.data.sequence_cases import gather_sequence_cases
+from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, save
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 CHANNELS = ["flair", "t1", "t2"]

@@ -8,7 +8,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, head, radius, save
 
 from shared.data.axial_stack import is_short, largest_slice
 from shared.data.door import Door, check_case
@@ -16,9 +15,9 @@ from shared.data.errors import InputError
 from shared.data.nifti_check import read_volume
 from shared.data.volume import Volume
 from shared.data.whole_head import skull_fraction, why_not_a_brain
+from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, head, radius, save
+from tests.helpers.real_data import DATA, needs_data
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
 MID = 32
 SLICE = BRAIN[:, :, [MID]]
 MASK = (BRAIN != 0).astype(np.uint8)

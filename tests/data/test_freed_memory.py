@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests.helpers.paths import ROOT
 
 PROGRAM = """
 import resource, torch
@@ -26,7 +27,7 @@ print(min(page_faults() for _ in range(10)))
 def fewest_page_faults(call: str) -> int:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(call=call)],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -14,15 +14,14 @@ from scipy import ndimage
 
 from shared.data.datalists import gather_cases
 from shared.data.implants import CONTRASTS, SIZES, implant, lesion_weight
+from tests.helpers.paths import ROOT
+from tests.helpers.real_data import DATA, needs_data
 from tools.make_datalist import main
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
 with (ROOT / "tools" / "implanted_lesions.csv").open(newline="", encoding="utf-8") as stream:
     TABLE = list(csv.DictReader(stream))
 RANGES_ML = {"small": (0.5, 3), "medium": (3, 12), "large": (12, 60)}
 RADIUS_MM = 12.0
-real_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
 
 
 def grid(spacing: float, half_mm: float, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +97,7 @@ def test_table_gives_no_lesion_twice():
 
 
 @pytest.mark.real_data
-@real_data
+@needs_data
 def test_table_agrees_with_the_data():
     with (DATA / "ixi_t1" / "subjects.csv").open(newline="", encoding="utf-8") as stream:
         split = {row["subject"]: row["split"] for row in csv.DictReader(stream)}
@@ -118,7 +117,7 @@ def test_table_agrees_with_the_data():
 
 
 @pytest.mark.real_data
-@real_data
+@needs_data
 def test_command_writes_the_sections(tmp_path):
     output = tmp_path / "implanted.json"
     assert main(["implanted", str(DATA), str(output)]) == 0
@@ -145,7 +144,7 @@ def test_command_writes_the_sections(tmp_path):
 
 
 @pytest.mark.real_data
-@real_data
+@needs_data
 def test_missing_lesions_are_named(tmp_path, capsys):
     (tmp_path / "ixi_t1").symlink_to(DATA / "ixi_t1")
     assert main(["implanted", str(tmp_path), str(tmp_path / "l.json")]) == 1

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, CopyItemsd
-from radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
 from shared.data.label_maps import LabelMapd
 from shared.data.radiograph_transforms import ReadRadiographd, SquareResized
+from tests.helpers.radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
 READ = Compose([ReadRadiographd("image"), CopyItemsd("image", names="native_image"), SquareResized("image", 96)])
 TIBIA, LESION = np.zeros((2, *PICTURE.shape), bool)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_bone_shapes import CYLINDER, FLAT
 
 from shared.data.metaphyseal_lesions import HEALING_SHARE, KINDS, Fracture, draw_fracture, fractured
+from tests.helpers.plain_bones import CYLINDER, FLAT
 
 BONE = replace(CYLINDER, physis=(0.0, 0.0, 0.0))
 STEP = 0.25

@@ -12,6 +12,7 @@ import pytest
 
 from shared.data.errors import OutputError
 from shared.data.output_lock import OutputLock
+from tests.helpers.paths import ROOT
 
 HOLD = """
 import sys, time
@@ -25,7 +26,7 @@ time.sleep(60)
 def hold(*folders: Path) -> subprocess.Popen[str]:
     """Another process that holds folders."""
     command = [sys.executable, "-c", HOLD, *map(str, folders)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     return process
 

@@ -14,12 +14,13 @@ import pytest
 from monai.transforms import LoadImage
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
-from test_bone_shapes import CYLINDER
 
 from shared.data import bone_projection
 from shared.data.bone_projection import STEP, Pose, project
 from shared.data.infant_ankle import draw_ankle
 from shared.data.phantom_tibia import Radiograph, main, make_radiograph, write_radiograph
+from tests.helpers.paths import ROOT
+from tests.helpers.plain_bones import CYLINDER
 
 SEEDS = (0, 1, 2, 3)
 LESIONS = ("corner", "bucket_handle")
@@ -149,7 +150,7 @@ def test_written_files_read_back_with_monai(tmp_path: Path) -> None:
 
 def test_the_command_writes_the_datalist(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "shared.data.phantom_tibia", str(tmp_path), "--cases", "2", "--size", "64"]
-    root = Path(__file__).parents[2]
+    root = ROOT
     subprocess.run([*command, "--lesions", "none,corner", "--seed", "7"], cwd=root, check=True, capture_output=True)
     datalist = json.loads((tmp_path / "datalist.json").read_text())
     cases = datalist["training"]

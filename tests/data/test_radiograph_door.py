@@ -10,20 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from monai.transforms import Compose
-from radiograph_files import PICTURE, dicom, png
 from scipy import ndimage
 
 from shared.data.errors import DataListError, InputError, NoUsableCaseError
 from shared.data.radiograph_door import RadiographDoor, check_radiograph_case, gather_radiographs
 from shared.data.radiograph_transforms import RadiographUnitsd, ReadRadiographd, SquareResized
 from shared.data.radiographs import read_mask
+from tests.helpers.radiograph_files import PICTURE, dicom, png
+from tests.helpers.real_data import DATA, needs_data
 
 ALL = ("tibia_mask", "lesion_mask", "class_label")
 TIBIA = np.zeros(PICTURE.shape, np.uint8)
 TIBIA[10:40, 8:30] = 1
 LESION = np.zeros_like(TIBIA)
 LESION[35:38, 10:14] = 1
-CHESTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "chest_xray_montgomery"
+CHESTS = DATA / "chest_xray_montgomery"
 GREY = np.stack([PICTURE // 25] * 3, -1).astype(np.uint8)
 
 
@@ -184,7 +185,7 @@ def test_a_section_is_listed_with_absolute_paths(tmp_path):
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not CHESTS.is_dir(), reason="../shared/data is absent")
+@needs_data
 def test_chest_radiographs_with_grey_edged_lung_masks_pass_the_door_and_the_transforms(tmp_path):
     with open(CHESTS / "split.csv", newline="") as file:
         listed = list(csv.DictReader(file))[:8]

@@ -7,7 +7,6 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Resize, SaveImage
-from radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
 from shared.data.radiograph_transforms import (
     RadiographUnitsd,
@@ -16,6 +15,7 @@ from shared.data.radiograph_transforms import (
     collimated_field,
     from_square,
 )
+from tests.helpers.radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
 KEYS, MASKS = "image", ("tibia_mask", "lesion_mask")
 

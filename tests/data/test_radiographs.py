@@ -10,11 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 from scipy import ndimage
 
 from shared.data.errors import InputError
 from shared.data.radiographs import read_mask, read_radiograph
+from tests.helpers.radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
 GREY8 = (PICTURE // 25).astype(np.uint8)
 INVERTED = (b"MONOCHROME2 ", b"MONOCHROME1 ")

@@ -10,7 +10,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from ellipsoid_brain import AFFINE, BRAIN, save
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
@@ -20,6 +19,7 @@ from shared.data.sequence_cases import gather_sequence_cases
 from shared.data.sequence_channels import SequenceChannelsd
 from shared.data.slices import AsVolumed, SliceSpacingd
 from shared.data.transforms import BrainMaskd, BrainNormalized
+from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, save
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 DECATHLON = ["flair", "t1", "t1ce", "t2"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -12,8 +11,9 @@ from PIL import Image
 
 from shared.evaluation.canonical_slices import X, Z, axial_slices, canonical_case, main_slice, position_mm
 from shared.evaluation.case_picture import LABEL_COLOUR, MASK_COLOUR, case_picture
+from tests.helpers.real_data import DATA, needs_data
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "ms_mni" / "patient26"
+REAL = DATA / "ms_mni" / "patient26"
 SHAPE = (40, 48, 36)
 AFFINE = np.array([[4.0, 0, 0, -78], [0, 4, 0, -94], [0, 0, 4, -60], [0, 0, 0, 1]])  # RAS, 4 mm
 
@@ -131,7 +131,7 @@ def test_another_grid_is_refused():
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not REAL.exists(), reason="../shared/data is absent")
+@needs_data
 def test_real_volume_stays_small():
     t1, label = (nib.load(REAL / name) for name in ("t1.nii.gz", "lesion.nii.gz"))
     image, lesion = t1.get_fdata(dtype=np.float32), label.get_fdata(dtype=np.float32)

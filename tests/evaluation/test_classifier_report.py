@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from evaluations import FAILURE, evaluate, read
 from monai.transforms import Activationsd
 
 from shared.data.weights import sha256
 from shared.evaluation.classifier_report import ClassifierReport, roc_curve, roc_points
+from tests.helpers.evaluations import FAILURE, evaluate, read
 
 FRACTURES = (0.9, 0.8, 0.6, 0.4)
 NORMALS = (0.1, 0.2, 0.3, 0.7, 0.05, 0.5)  # the last one is at the threshold and called a fracture

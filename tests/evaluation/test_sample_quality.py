@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from described_sets import described
 from scipy.stats import norm
 
 from shared.data.errors import DataListError
@@ -21,6 +20,7 @@ from shared.evaluation.sample_quality import (
     refuse_copies,
     share,
 )
+from tests.helpers.described_sets import described
 
 NAMES = ("normal", "fracture")
 Z = norm.ppf(0.975)

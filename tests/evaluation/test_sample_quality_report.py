@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from described_sets import SIZE, described
 from PIL import Image
 
 from shared.data.errors import DataListError
@@ -24,6 +23,7 @@ from shared.evaluation.sample_quality import class_matched, feature_metrics
 from shared.evaluation.sample_quality_page import closest_pairs, disagreements, measures_table
 from shared.evaluation.sample_quality_report import SampleQualityReport
 from shared.evaluation.statistics import Interval
+from tests.helpers.described_sets import SIZE, described
 
 FAILURE = {"case_id": "bad", "file": "bad.png", "key": "image", "error": "is <empty>", "remedy": "Mend it"}
 NAMES = ("healthy", "broken")

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluations import FAILURE, evaluate
 from monai.transforms import Lambdad
 
 from shared.evaluation import segmenter_report
 from shared.evaluation.segmenter_report import SegmenterReport, overlap_metrics
+from tests.helpers.evaluations import FAILURE, evaluate
 
 SIZE = 32
 

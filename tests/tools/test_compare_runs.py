@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.paths import ROOT
+
 KEYS = ("auprc", "best_dice", "precision", "recall", "iou", "hd95_in_plane_mm", "false_positive_rate_free_slices")
 
 

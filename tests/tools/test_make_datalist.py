@@ -13,10 +13,9 @@ import pytest
 from shared.data.datalists import SECTIONS, check_splits, gather_cases
 from shared.data.radiograph_door import RadiographDoor, gather_radiographs
 from shared.data.radiographs import read_mask
-from tests.tools.source_layouts import PATIENTS, USABLE, write_chests, write_gliomas
+from tests.helpers.real_data import DATA, needs_data
+from tests.helpers.source_layouts import PATIENTS, USABLE, write_chests, write_gliomas
 from tools.make_datalist import main
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def save(path: Path, shape: tuple[int, ...] = (4, 5, 6)) -> None:
@@ -181,7 +180,7 @@ def test_a_damaged_volume_of_slices_is_named(tmp_path, capsys):
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+@needs_data
 @pytest.mark.parametrize(
     ("kind", "folder", "counts", "keys"),
     [
@@ -225,7 +224,7 @@ def test_merge_refuses_leakage(tmp_path, capsys):
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
+@needs_data
 def test_real_glioma_slices_stand_upright_and_pass_the_door(tmp_path):
     output = tmp_path / "l.json"
     assert main(["lgg2d_slices", str(DATA / "lgg2d"), str(output)]) == 0

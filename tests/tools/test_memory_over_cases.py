@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shared.data.phantom_brain import write_dataset
+from tests.helpers.paths import ROOT
 from tools.memory_over_cases import growth_per_case, resident_mb, watch
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "brain_mri_anomaly_itermask3d"
+BUNDLE = ROOT / "bundles" / "brain_mri_anomaly_itermask3d"
 FAST = ["--spacing", "[4,4,4]", "--box", "[48,48,48]", "--percents", "[0,50,90]", "--freed_memory", "$None"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
