@@ -13,7 +13,7 @@ from monai.bundle.properties import InferProperties, TrainProperties
 from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundleProperty, BundlePropertyConfig
 
-from shared.data.weights import sha256
+from shared.runs.weights import sha256
 
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json", "models/model.pt")
 CUSTOMARY = ("configs/train.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")

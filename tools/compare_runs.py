@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.data.atomic import replacing  # noqa: E402
 from shared.evaluation.statistics import bootstrap_interval, paired_difference  # noqa: E402
+from shared.runs.files import replacing  # noqa: E402
 
 MEANS = {
     "auprc": "AUPRC",

@@ -22,10 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.data.atomic import replacing  # noqa: E402
 from shared.data.datalists import check_splits, read_section  # noqa: E402
-from shared.data.errors import DataListError  # noqa: E402
-from shared.data.weights import sha256  # noqa: E402
 from shared.evaluation.cohort import write_table  # noqa: E402
 from shared.evaluation.report import failed_cases, run_information, write_json, write_page  # noqa: E402
 from shared.evaluation.training_sets import MEASURES, compare_training_sets  # noqa: E402
@@ -35,6 +32,9 @@ from shared.evaluation.training_sets_page import (  # noqa: E402
     outlines_figure,
     outlines_grid,
 )
+from shared.runs.errors import DataListError  # noqa: E402
+from shared.runs.files import replacing  # noqa: E402
+from shared.runs.weights import sha256  # noqa: E402
 from tools.training_set_runs import ARMS, Run, RunFailure, carry_out  # noqa: E402
 
 

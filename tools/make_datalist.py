@@ -42,11 +42,11 @@ from shared.data import datalists  # noqa: E402
 from shared.data.bids_cases import bids_cases  # noqa: E402
 from shared.data.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
 from shared.data.duplicates import check_duplicates  # noqa: E402
-from shared.data.errors import DataListError, InputError  # noqa: E402
 from shared.data.folder_cases import split_sequence, subjects_of_folder  # noqa: E402
 from shared.data.implants import implanted_sections  # noqa: E402
 from shared.data.msd_cases import msd_cases  # noqa: E402
 from shared.data.radiograph_sources import chest_xray_cases, lgg2d_slice_sections  # noqa: E402
+from shared.runs.errors import DataListError, InputError  # noqa: E402
 
 Case = dict[str, Any]
 _SECTION_OF = {"train": "training", "val": "validation", "test": "test"}

@@ -24,8 +24,8 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.data.atomic import replacing  # noqa: E402
 from shared.evaluation.report import write_json  # noqa: E402
+from shared.runs.files import replacing  # noqa: E402
 from tools.example_case import write_example  # noqa: E402
 
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if (folder / "configs").is_dir())

@@ -29,9 +29,9 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.data.atomic import replacing  # noqa: E402
 from shared.evaluation.radiograph_grid import outlined, picture_grid  # noqa: E402
 from shared.evaluation.report import Html, figure, run_information, table, write_csv, write_page  # noqa: E402
+from shared.runs.files import replacing  # noqa: E402
 
 BUNDLE = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 SHOWN = 6  # samples of each setting, evenly over its run, accepted or not

@@ -14,10 +14,10 @@ from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 from scipy.ndimage import distance_transform_edt
 
-from ..data.atomic import replacing
-from ..data.errors import WeightsError
-from ..data.finished_cases import finished_cases
-from ..data.weights import NO_WEIGHTS, sha256
+from ..runs.engine import finished_cases
+from ..runs.errors import WeightsError
+from ..runs.files import replacing
+from ..runs.weights import NO_WEIGHTS, sha256
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from ignite.engine import Engine, Events
 from monai.utils import convert_to_tensor
 from scipy.ndimage import median_filter
 
-from ..data.atomic import replacing
-from ..data.finished_cases import finished_cases
+from ..runs.engine import finished_cases
+from ..runs.files import replacing
 from .residuals import check_errors, signed_residual
 
 logger = logging.getLogger(__name__)

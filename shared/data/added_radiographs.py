@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..runs.errors import DataListError
 from .datalists import check_splits, resolve_path
-from .errors import DataListError
 from .radiograph_door import gather_radiographs
 
 

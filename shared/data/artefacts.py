@@ -11,7 +11,7 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandBiasField, Transform
 
-from .errors import DataListError
+from ..runs.errors import DataListError
 from .extraction_failures import BrainCut, SkullLeftIn
 from .image_artefacts import MissingChunk, Zipper
 from .kspace_artefacts import Ghosting, HeadMotion, KSpaceNoise, KSpaceSpike

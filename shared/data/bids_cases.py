@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .errors import DataListError
+from ..runs.errors import DataListError
 from .folder_cases import NIFTI
 
 _SEQUENCES = {"T1w": "t1", "T2w": "t2", "FLAIR": "flair", "PDw": "pd"}

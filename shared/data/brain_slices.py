@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from .atomic import replacing
-from .errors import InputError
+from ..runs.errors import InputError
+from ..runs.files import replacing
 from .nifti_check import read_volume
 
 MIN_BRAIN = 0.15  # share of the slice

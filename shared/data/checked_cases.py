@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .errors import DataListError, InputError, NoUsableCaseError
+from ..runs.errors import DataListError, InputError, NoUsableCaseError
 
 _SHOW_PROGRESS_FROM = 6  # cases
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import DataListError
+from ..runs.errors import DataListError
 from .folder_cases import NIFTI, cases_of_folder
 
 SECTIONS = ("training", "validation", "test")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..runs.errors import InputError
 from .brain_check import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
 from .checked_cases import CheckedCases
 from .contrast_check import check_contrast
 from .datalists import SEQUENCES
-from .errors import InputError
 from .nifti_check import read_channels, read_volume
 from .sequence_cases import check_channels
 from .volume import Volume

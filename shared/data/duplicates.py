@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from ..runs.errors import DataListError, InputError
 from .datalists import SEQUENCES
-from .errors import DataListError, InputError
 from .folder_cases import NIFTI
 from .radiographs import read_radiograph
 

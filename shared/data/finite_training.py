@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
-from .errors import NonFiniteError
+from ..runs.errors import NonFiniteError
 
 
 class FiniteTraining:

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from .errors import DataListError
+from ..runs.errors import DataListError
 
 NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _SEQUENCE_SUFFIX = re.compile(r"(^|_)(t1w|t1ce|t1gd|t1|t2w|t2|flair|pdw|pd)$", re.IGNORECASE)

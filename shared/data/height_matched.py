@@ -10,7 +10,7 @@ import torch
 from monai.transforms import Compose
 from torch.utils.data import Dataset
 
-from .errors import DataListError
+from ..runs.errors import DataListError
 from .seeding import derive_seed
 
 MASKS = ("brain_mask", "lesion_free")

@@ -26,7 +26,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from .errors import DataListError
+from ..runs.errors import DataListError
 
 CONTRASTS = (0.6, 0.75, 0.9)
 SIZES = ("small", "medium", "large")

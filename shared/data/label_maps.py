@@ -16,8 +16,8 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 from PIL import Image
 
-from .atomic import replacing
-from .finished_cases import finished_cases
+from ..runs.engine import finished_cases
+from ..runs.files import replacing
 from .folder_cases import NIFTI
 from .radiograph_transforms import from_square
 from .screen import from_screen

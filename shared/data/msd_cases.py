@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from .errors import DataListError
+from ..runs.errors import DataListError
 
 
 def msd_cases(source: Path, listing: Mapping[str, Any], target: Path) -> list[dict[str, str]]:

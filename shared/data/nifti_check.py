@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 
-from .errors import InputError
+from ..runs.errors import InputError
 from .orientation import superior_axis
 from .volume import Volume
 

@@ -15,11 +15,11 @@ from nibabel.affines import voxel_sizes
 from ..anomaly.calibration import Calibration
 from ..evaluation.case_picture import case_picture
 from ..evaluation.report import run_information, write_report
-from .case_records import CaseRecords
+from ..runs.case_records import CaseRecords
+from ..runs.engine import finished_cases, log_failure
+from ..runs.interruption import end_if_interrupted
+from ..runs.weights import sha256
 from .door import Door
-from .finished_cases import finished_cases, log_failure
-from .interruption import end_if_interrupted
-from .weights import sha256
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import numpy as np
 from monai.data.image_reader import ITKReader, NibabelReader, PILReader
 from scipy import ndimage
 
-from .errors import InputError
+from ..runs.errors import InputError
 from .screen import to_screen
 
 MIN_SIDE = 32  # pixels

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .atomic import replacing
+from ..runs.files import replacing
 from .radiograph_door import MASKS
 
 

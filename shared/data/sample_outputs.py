@@ -20,12 +20,12 @@ from PIL import Image
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..evaluation.radiograph_grid import outlined, picture_grid, png
 from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
-from .case_records import CaseRecords
-from .finished_cases import finished_cases, log_failure
-from .interruption import end_if_interrupted
+from ..runs.case_records import CaseRecords
+from ..runs.engine import finished_cases, log_failure
+from ..runs.interruption import end_if_interrupted
+from ..runs.weights import sha256
 from .radiograph_door import MASKS, RadiographDoor
 from .sample_files import listed_sample, write_sample
-from .weights import sha256
 
 COLUMNS = tuple(
     "case_id class_label class seed w1 w2 w3 guidance level steps sampler source_id class_probability accepted reason "

@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from ..runs.errors import DataListError
 from .datalists import SEQUENCES, gather_cases, read_section, resolve_listed, resolve_path
-from .errors import DataListError
 from .folder_cases import NIFTI, split_sequence, subjects_of_folder
 from .nifti_check import NAME_VOLUMES
 

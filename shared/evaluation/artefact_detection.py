@@ -13,11 +13,11 @@ from ignite.engine import Engine, Events
 from torch.utils.data import Dataset
 
 from ..anomaly.baselines import IntensityHistogram
-from ..data.atomic import replacing
-from ..data.case_records import CaseRecords
-from ..data.finished_cases import finished_cases, log_failure
-from ..data.interruption import end_if_interrupted
-from ..data.weights import sha256
+from ..runs.case_records import CaseRecords
+from ..runs.engine import finished_cases, log_failure
+from ..runs.files import replacing
+from ..runs.interruption import end_if_interrupted
+from ..runs.weights import sha256
 from .artefact_page import detection_tables, severity_curves
 from .artefact_summary import BASELINE, SCORES, summarise_artefacts
 from .cohort import write_table

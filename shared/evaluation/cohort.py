@@ -13,9 +13,9 @@ import numpy as np
 from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
-from ..data.atomic import replacing
-from ..data.finished_cases import finished_cases
 from ..data.orientation import superior_axis
+from ..runs.engine import finished_cases
+from ..runs.files import replacing
 from .detection import detection_intervals
 from .segmentation import best_dice, ranking_metrics, segmentation_metrics
 from .slice_metrics import TENTHS, free_voxels_by_height, hd95_in_plane, slice_metrics

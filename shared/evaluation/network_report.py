@@ -13,8 +13,8 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from ..data.checked_cases import CheckedCases
-from ..data.finished_cases import finished_cases
-from ..data.weights import sha256
+from ..runs.engine import finished_cases
+from ..runs.weights import sha256
 from .report import Html, failed_cases, run_information, table, write_csv, write_json, write_page
 from .statistics import Interval
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binomtest
 
-from ..data.errors import DataListError
+from ..runs.errors import DataListError
 from .described_radiographs import DescribedRadiographs
 from .kernel_distance import kernel_distance
 from .nearest_neighbours import blurred_pixels, memorisation, nearest_neighbours

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data.radiograph_door import CLASSES, RadiographDoor
-from ..data.weights import sha256
+from ..runs.weights import sha256
 from .described_radiographs import DescribedRadiographs
 from .report import Html, failed_cases, run_information, table, write_csv, write_json, write_page
 from .sample_quality import (

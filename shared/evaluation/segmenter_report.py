@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.atomic import replacing
 from ..data.radiograph_door import CLASSES
+from ..runs.files import replacing
 from .network_report import NetworkReport
 from .radiograph_grid import outlined, picture_grid
 from .report import Html, figure

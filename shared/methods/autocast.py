@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
-from ..data.errors import NotFiniteError
+from ..runs.errors import NotFiniteError
 
 
 class AutocastInferer(Inferer):

@@ -21,8 +21,8 @@ from shared.anomaly.calibration import (
     lesion_free,
     load_calibration,
 )
-from shared.data.errors import WeightsError
-from shared.data.weights import sha256
+from shared.runs.errors import WeightsError
+from shared.runs.weights import sha256
 
 
 @pytest.fixture

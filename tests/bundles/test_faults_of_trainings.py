@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.data.weights import sha256
+from shared.runs.weights import sha256
 from tests.helpers.run_outputs import load
 from tests.helpers.tiny_trainings import TRAININGS
 

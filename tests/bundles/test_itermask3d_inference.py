@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from shared.data.phantom_brain import make_phantom
-from shared.data.weights import sha256
 from shared.evaluation.segmentation import ranking_metrics
+from shared.runs.weights import sha256
 from tests.helpers.bundle import as_stored, reoriented
 from tests.helpers.real_data import DATA, needs_data
 from tests.helpers.run_outputs import OUTPUTS, REPORTS, read, report_rows

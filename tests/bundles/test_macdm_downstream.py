@@ -11,7 +11,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from shared.data.phantom_tibia import write_dataset
-from shared.data.weights import sha256
+from shared.runs.weights import sha256
 from tests.helpers.bundle import Bundle
 from tests.helpers.run_outputs import assert_same_end, load, report_rows, scalars
 

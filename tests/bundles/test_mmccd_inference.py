@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from shared.data.phantom_brain import make_phantom
-from shared.data.weights import sha256
 from shared.evaluation.segmentation import ranking_metrics
+from shared.runs.weights import sha256
 from tests.helpers.bad_volumes import SAID, write_bad_volumes
 from tests.helpers.bundle import as_stored, reoriented
 from tests.helpers.real_data import DATA, needs_data

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from shared.data.phantom_brain import make_phantom, write_phantom
-from shared.data.weights import sha256
+from shared.runs.weights import sha256
 from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars, table
 
 NETWORK = {"pixel_mm": 8, "unet#width": 4, "unet#multipliers": "[1,2]", "unet#attention_levels": "[1]"}

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from shared.cycle.cyclegan import CycleGAN
-from shared.data.weights import load_weights
+from shared.runs.weights import load_weights
 from tests.helpers.bundle import tumours_and_healthy
 from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars
 

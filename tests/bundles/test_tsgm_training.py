@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from shared.cycle.cyclegan import CycleGAN
-from shared.data.weights import load_weights, save_half
 from shared.diffusion.conditional import ConditionalDenoiser
+from shared.runs.weights import load_weights, save_half
 from tests.helpers.bundle import tumours_and_healthy
 from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars
 

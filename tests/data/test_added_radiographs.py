@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from shared.data.added_radiographs import gather_with_generated
-from shared.data.errors import DataListError
 from shared.data.radiograph_door import gather_radiographs
+from shared.runs.errors import DataListError
 
 REFERENCE = {
     "training": [{"case_id": "a_left", "patient_id": "a"}, {"case_id": "b"}],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.data.bids_cases import bids_cases
-from shared.data.errors import DataListError
+from shared.runs.errors import DataListError
 
 FILES = (
     "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.data.datalists import check_splits, gather_cases, split_by_patient
-from shared.data.errors import DataListError
+from shared.runs.errors import DataListError
 
 
 def touch(*files: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.data.datalists import gather_cases
 from shared.data.door import Door, check_case
-from shared.data.errors import InputError
+from shared.runs.errors import InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, case_of, save
 
 FLAIR = np.where(BRAIN != 0, 150 - BRAIN, 0).astype(np.float32)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from shared.data.door import Door, check_case
-from shared.data.errors import DataListError, InputError
 from shared.data.nifti_check import read_channels
 from shared.data.sequence_cases import gather_sequence_cases
+from shared.runs.errors import DataListError, InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, save
 
 SEQUENCES = ["t1", "t1ce", "flair"]

@@ -11,10 +11,10 @@ import pytest
 
 from shared.data.axial_stack import is_short, largest_slice
 from shared.data.door import Door, check_case
-from shared.data.errors import InputError
 from shared.data.nifti_check import read_volume
 from shared.data.volume import Volume
 from shared.data.whole_head import skull_fraction, why_not_a_brain
+from shared.runs.errors import InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, head, radius, save
 from tests.helpers.real_data import DATA, needs_data
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from shared.data.duplicates import check_duplicates, content_hash
-from shared.data.errors import DataListError
+from shared.runs.errors import DataListError
 
 DATA = np.random.default_rng(0).integers(0, 900, (5, 6, 7)).astype(np.int16)
 AFFINE = np.diag([2.0, 2, 3, 1])

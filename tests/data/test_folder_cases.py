@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared.data.datalists import gather_cases
-from shared.data.errors import DataListError
 from shared.data.folder_cases import split_sequence
+from shared.runs.errors import DataListError
 
 
 def touch(*files: Path) -> None:

@@ -13,9 +13,9 @@ from monai.data import CacheDataset
 from monai.transforms import Compose, RandFlipd
 from torch.utils.data import DataLoader
 
-from shared.data.errors import DataListError
 from shared.data.height_matched import HeightMatchedPairs
 from shared.data.seeding import EpochKeyedSampler
+from shared.runs.errors import DataListError
 
 FLIP = Compose(RandFlipd(["image", "brain_mask", "lesion_free"], prob=0.5, spatial_axis=0))
 DOMAINS = ("healthy", "tumor")

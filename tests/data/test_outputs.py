@@ -14,9 +14,9 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from shared.anomaly.calibration import Calibration
-from shared.data.case_records import CaseRecords
 from shared.data.outputs import CaseReports
-from shared.data.weights import sha256
+from shared.runs.case_records import CaseRecords
+from shared.runs.weights import sha256
 
 AFFINE = np.diag([-2.0, 2.0, 5.0, 1.0])  # voxels of 20 mm3
 SHAPE = (20, 24, 10)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from shared.data.errors import InputError
 from shared.data.radiographs import read_mask, read_radiograph
+from shared.runs.errors import InputError
 from tests.helpers.radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
 GREY8 = (PICTURE // 25).astype(np.uint8)

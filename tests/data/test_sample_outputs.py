@@ -16,14 +16,14 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 from scipy import ndimage
 
-from shared.data.case_records import CaseRecords
 from shared.data.generated_masks import GeneratedMasksd
 from shared.data.radiograph_door import RadiographDoor, gather_radiographs
 from shared.data.radiographs import read_mask, read_radiograph
 from shared.data.sample_outputs import COLUMNS, SampleReports
 from shared.data.sample_requests import RequestPrepareBatch, sample_requests, source_requests
-from shared.data.weights import sha256
 from shared.diffusion.joint_state import JointState
+from shared.runs.case_records import CaseRecords
+from shared.runs.weights import sha256
 
 SIZE = 48
 SETTINGS = {"seed": 5, "w1": 1.0, "w2": 0.5, "w3": 0.25, "steps": 20, "sampler": "learned_variance"}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.data.errors import DataListError
 from shared.data.sequence_cases import check_channels, gather_sequence_cases, primary_of
+from shared.runs.errors import DataListError
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 DECATHLON = ["flair", "t1", "t1ce", "t2"]

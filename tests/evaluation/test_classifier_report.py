@@ -11,8 +11,8 @@ import pytest
 import torch
 from monai.transforms import Activationsd
 
-from shared.data.weights import sha256
 from shared.evaluation.classifier_report import ClassifierReport, roc_curve, roc_points
+from shared.runs.weights import sha256
 from tests.helpers.evaluations import FAILURE, evaluate, read
 
 FRACTURES = (0.9, 0.8, 0.6, 0.4)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from shared.data.errors import DataListError
 from shared.evaluation.kernel_distance import kernel_distance
 from shared.evaluation.real_or_generated import real_or_generated_auc
 from shared.evaluation.sample_quality import (
@@ -20,6 +19,7 @@ from shared.evaluation.sample_quality import (
     refuse_copies,
     share,
 )
+from shared.runs.errors import DataListError
 from tests.helpers.described_sets import described
 
 NAMES = ("normal", "fracture")

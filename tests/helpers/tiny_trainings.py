@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 
 from shared.cycle.cyclegan import CycleGAN
 from shared.data import phantom_brain, phantom_tibia
-from shared.data.weights import save_half
+from shared.runs.weights import save_half
 from tests.helpers.bundle import Bundle, tumours_and_healthy
 
 UNET = {"unet#multipliers": [1, 2], "unet#attention_levels": [1]}

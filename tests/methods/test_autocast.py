@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shared.data.errors import NotFiniteError
 from shared.methods.autocast import AutocastInferer
+from shared.runs.errors import NotFiniteError
 
 
 class Product(torch.nn.Module):

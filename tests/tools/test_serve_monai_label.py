@@ -24,7 +24,7 @@ from PIL import Image
 
 from shared.data.phantom_brain import make_phantom
 from shared.data.phantom_tibia import make_radiograph
-from shared.data.weights import sha256
+from shared.runs.weights import sha256
 from tools import monai_label_app
 from tools.bundle_checks import wrong_metadata, wrong_properties
 from tools.environment import MONAI_LABEL, environment_python

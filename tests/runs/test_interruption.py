@@ -10,8 +10,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.handlers import StatsHandler
 
-from shared.data.interruption import end_if_interrupted
-from shared.data.weights import BestWeights, TrainingState
+from shared.runs.interruption import end_if_interrupted
+from shared.runs.weights import BestWeights, TrainingState
 
 
 def train(path: Path, error: type[BaseException], epoch: int) -> None:

@@ -11,7 +11,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Lambdad
 
-from shared.data.finished_cases import finished_cases, log_failure
+from shared.runs.engine import finished_cases, log_failure
 
 
 def test_each_case_with_what_was_read_and_what_was_made_of_it():

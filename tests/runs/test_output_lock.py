@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.data.errors import OutputError
-from shared.data.output_lock import OutputLock
+from shared.runs.errors import OutputError
+from shared.runs.output_lock import OutputLock
 from tests.helpers.paths import ROOT
 
 HOLD = """
 import sys, time
-from shared.data.output_lock import OutputLock
+from shared.runs.output_lock import OutputLock
 lock = OutputLock(sys.argv[1:])
 print("held", flush=True)
 time.sleep(60)

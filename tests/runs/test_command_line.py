@@ -8,7 +8,7 @@ import sys
 import monai.bundle.__main__ as program
 import pytest
 
-from shared.data.command_line import check_options, given_options
+from shared.runs.command_line import check_options, given_options
 from tests.helpers.paths import ROOT
 
 BUNDLES = ROOT / "bundles"

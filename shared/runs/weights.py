@@ -13,8 +13,8 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 
-from .atomic import replacing
 from .errors import WeightsError
+from .files import replacing
 from .interruption import end_if_interrupted
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 
 PROGRAM = """
 import resource, torch
-from shared.data.freed_memory import keep_freed_memory
+from shared.runs.freed_memory import keep_freed_memory
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

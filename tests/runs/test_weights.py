@@ -12,8 +12,8 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 
-from shared.data.errors import WeightsError
-from shared.data.weights import (
+from shared.runs.errors import WeightsError
+from shared.runs.weights import (
     AverageFromStart,
     BestWeights,
     LatestWeights,

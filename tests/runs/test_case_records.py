@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.data.case_records import CaseRecords
-from shared.data.errors import OutputError
+from shared.runs.case_records import CaseRecords
+from shared.runs.errors import OutputError
 
 CASES = [{"case_id": name} for name in ("b", "a", "ü 1")]
 
