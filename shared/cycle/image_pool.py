@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ..data.seeding import derive_seed
+from ..training.seeding import derive_seed
 
 
 class ImagePool:

@@ -12,10 +12,10 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandBiasField, Transform
 
 from ..runs.errors import DataListError
+from ..training.seeding import derive_seed
 from .extraction_failures import BrainCut, SkullLeftIn
 from .image_artefacts import MissingChunk, Zipper
 from .kspace_artefacts import Ghosting, HeadMotion, KSpaceNoise, KSpaceSpike
-from .seeding import derive_seed
 
 SEVERITIES = (1, 2, 3, 4, 5)
 CLEAN = "clean"

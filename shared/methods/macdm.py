@@ -13,13 +13,13 @@ from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..data.seeding import derive_seed
 from ..diffusion.guidance import clamped, guided
 from ..diffusion.joint_state import JointState
 from ..diffusion.learned_variance import LearnedVarianceDenoiser, on_x0, sample_learned_variance
 from ..diffusion.noise_levels import even_timesteps, vp_sigmas
 from ..diffusion.noisy_classifier import ClassLogProbability
 from ..diffusion.samplers import SAMPLERS, Denoise
+from ..training.seeding import derive_seed
 from .autocast import AutocastInferer
 
 ALL_SAMPLERS = {**SAMPLERS, "learned_variance": sample_learned_variance}

@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from ..anomaly.residuals import ERRORS, fit_intensities, signed_residual
 from ..cycle.modality_cycle import ModalityCycles
-from ..data.seeding import derive_seed
 from ..data.slices import median_units
 from ..diffusion.denoisers import VPDenoiser
 from ..diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
 from ..diffusion.samplers import SAMPLERS
 from ..masking.stripes import hide, stripes
+from ..training.seeding import derive_seed
 from .autocast import AutocastInferer
 
 BACKGROUND = -3.0

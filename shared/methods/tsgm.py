@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data.seeding import derive_seed
 from ..diffusion.conditional import ConditionalDenoiser
 from ..diffusion.samplers import SAMPLERS, sample_predictor_corrector
+from ..training.seeding import derive_seed
 from .pseudo_healthy import PseudoHealthyInferer
 
 ALL_SAMPLERS = {**SAMPLERS, "predictor_corrector": sample_predictor_corrector}

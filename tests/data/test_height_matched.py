@@ -14,8 +14,8 @@ from monai.transforms import Compose, RandFlipd
 from torch.utils.data import DataLoader
 
 from shared.data.height_matched import HeightMatchedPairs
-from shared.data.seeding import EpochKeyedSampler
 from shared.runs.errors import DataListError
+from shared.training.seeding import EpochKeyedSampler
 
 FLIP = Compose(RandFlipd(["image", "brain_mask", "lesion_free"], prob=0.5, spatial_axis=0))
 DOMAINS = ("healthy", "tumor")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from shared.data.seeding import derive_seed
 from shared.diffusion.noise_levels import even_timesteps, linear_alphas_cumprod, vp_sigmas
 from shared.methods.mmccd import CycleInferer
+from shared.training.seeding import derive_seed
 
 SIZE, UNIT = 16, 1.25
 CONTRAST = {"flair": 1.0, "t1": -0.5, "t2": 2.0}

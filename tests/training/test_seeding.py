@@ -12,8 +12,8 @@ from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
 from monai.transforms import Compose, Lambdad, RandGaussianNoised, RandShiftIntensityd
 
-from shared.data.seeding import EpochKeyedDataset, EpochKeyedSampler, IterationSeed, derive_seed
 from shared.masking.training_masks import RandTrainingMaskd
+from shared.training.seeding import EpochKeyedDataset, EpochKeyedSampler, IterationSeed, derive_seed
 
 CASES = 6
 

@@ -14,8 +14,8 @@ from monai.engines import SupervisedTrainer
 from shared.cycle.cyclegan import CycleGAN
 from shared.cycle.cyclegan_update import CycleGANUpdate
 from shared.cycle.image_pool import ImagePool
-from shared.data.finite_training import FiniteTraining
 from shared.runs.errors import NonFiniteError
+from shared.training.finite_training import FiniteTraining
 
 
 class Scale(torch.nn.Module):

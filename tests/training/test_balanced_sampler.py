@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from torch.utils.data.distributed import DistributedSampler
 
-from shared.data.balanced_sampler import BalancedSampler
+from shared.training.balanced_sampler import BalancedSampler
 
 LABELS = [0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0]  # nine normals, three fractures at 2, 6 and 10
 EACH = 8

@@ -1,0 +1,1 @@
+"""What every training needs: samplers keyed by epoch, finite losses."""
