@@ -22,7 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.data.folder_cases import NIFTI  # noqa: E402
+from shared.cases.folder_cases import NIFTI  # noqa: E402
 from shared.data.radiographs import read_radiograph  # noqa: E402
 from shared.data.screen import to_screen  # noqa: E402
 from shared.evaluation.radiograph_grid import outlined, picture_grid  # noqa: E402

@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.data.datalists import check_splits, read_section  # noqa: E402
+from shared.cases.datalists import check_splits, read_section  # noqa: E402
 from shared.evaluation.cohort import write_table  # noqa: E402
 from shared.evaluation.report import failed_cases, run_information, write_json, write_page  # noqa: E402
 from shared.evaluation.training_sets import MEASURES, compare_training_sets  # noqa: E402

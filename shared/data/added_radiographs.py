@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..cases.datalists import check_splits, resolve_path
 from ..runs.errors import DataListError
-from .datalists import check_splits, resolve_path
 from .radiograph_door import gather_radiographs
 
 

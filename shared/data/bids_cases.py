@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..cases.folder_cases import NIFTI
 from ..runs.errors import DataListError
-from .folder_cases import NIFTI
 
 _SEQUENCES = {"T1w": "t1", "T2w": "t2", "FLAIR": "flair", "PDw": "pd"}
 _MASKS = {"brain_mask": re.compile(r"_desc-brain_mask$"), "label": re.compile(r"_label-lesion(_desc-\w+)?_mask$")}

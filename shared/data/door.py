@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..cases.checked_cases import CheckedCases
+from ..cases.datalists import SEQUENCES
+from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
 from .brain_check import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
-from .checked_cases import CheckedCases
 from .contrast_check import check_contrast
-from .datalists import SEQUENCES
 from .nifti_check import read_channels, read_volume
-from .sequence_cases import check_channels
 from .volume import Volume
 
 THICK_SLICE_MM = 4.0
@@ -25,7 +25,7 @@ class Door(CheckedCases):
     """Check all cases; the good ones go on, the bad ones are recorded, logged and make the run end with exit code 2.
 
     Args:
-        cases: as :func:`~.datalists.gather_cases` returns them.
+        cases: as :func:`~..cases.datalists.gather_cases` returns them.
         spacing_range_mm: voxel sizes, mm, that the weights have seen; outside them a case gets a warning.
         known_sequences: sequences that the weights have seen; for others a case gets a warning. Empty: not checked.
         slices: the method works on axial slices: stacks of few slices, single ones and 2D images are welcome, and
@@ -65,7 +65,7 @@ def check_case(
     """Check all files of one case; the sequences it holds beside ``image`` are its companions.
 
     Args:
-        case: as :func:`~.datalists.gather_cases` returns it.
+        case: as :func:`~..cases.datalists.gather_cases` returns it.
         slices: as for :class:`Door`.
         channels: as for :class:`Door`; of cases whose sequence is ``image``.
         primary: the one of ``channels`` that stands for the image, the others are its companions.

@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from ..cases.datalists import SEQUENCES
+from ..cases.folder_cases import NIFTI
 from ..runs.errors import DataListError, InputError
-from .datalists import SEQUENCES
-from .folder_cases import NIFTI
 from .radiographs import read_radiograph
 
 IMAGES = ("image", *SEQUENCES)

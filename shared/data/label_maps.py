@@ -16,9 +16,9 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 from PIL import Image
 
+from ..cases.folder_cases import NIFTI
 from ..runs.engine import finished_cases
 from ..runs.files import replacing
-from .folder_cases import NIFTI
 from .radiograph_transforms import from_square
 from .screen import from_screen
 

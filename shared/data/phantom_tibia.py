@@ -16,10 +16,10 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from ..cases.phantom_dataset import write_datalist
 from .bone_projection import Pose, project
 from .infant_ankle import draw_ankle
 from .metaphyseal_lesions import KINDS, draw_fracture
-from .phantom_dataset import write_datalist
 from .radiography import bin_pixels, draw_technique, expose, shutter
 
 ANATOMY, POSE, TECHNIQUE, LESION, TEXTURE, NOISE = range(6)  # independent streams: a lesion leaves the rest as it was

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..cases.checked_cases import CheckedCases
+from ..cases.datalists import read_section, resolve_listed, resolve_path
 from ..runs.errors import DataListError, InputError
-from .checked_cases import CheckedCases
-from .datalists import read_section, resolve_listed, resolve_path
 from .radiographs import Radiograph, read_mask, read_radiograph
 
 MASKS = ("tibia_mask", "lesion_mask")

@@ -8,9 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..cases.datalists import SECTIONS
 from ..runs.errors import DataListError
 from .brain_slices import brain_slices
-from .datalists import SECTIONS
 
 _SECTION_OF = {"train": "training", "val": "validation", "test": "test"}
 _CLASSES = {"normal": 0, "abnormal": 1}

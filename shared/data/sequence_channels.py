@@ -9,8 +9,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
+from ..cases.sequence_cases import check_channels, primary_of
 from .nifti_check import NAME_VOLUMES
-from .sequence_cases import check_channels, primary_of
 
 
 class SequenceChannelsd(Transform):
@@ -24,7 +24,7 @@ class SequenceChannelsd(Transform):
 
     Reads ``image`` (``1 X Y Z`` or ``C X Y Z``), the name of its sequence in ``sequence``, if there, and those of the
     ``sequences``, ``1 X Y Z``, that are there, which it removes. Adds ``image``, ``S X Y Z``, and ``native_image``,
-    ``1 X Y Z``, the primary sequence (:func:`~.sequence_cases.primary_of`), whose metadata both have.
+    ``1 X Y Z``, the primary sequence (:func:`~..cases.sequence_cases.primary_of`), whose metadata both have.
 
     Raises:
         ValueError: an ``image`` of another number of channels, or of a sequence that is not one of ``sequences``;

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from ..data.checked_cases import CheckedCases
+from ..cases.checked_cases import CheckedCases
 from ..runs.engine import finished_cases
 from ..runs.weights import sha256
 from .report import Html, failed_cases, run_information, table, write_csv, write_json, write_page

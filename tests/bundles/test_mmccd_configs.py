@@ -12,7 +12,7 @@ import torch
 from monai.data import list_data_collate
 
 from shared.anomaly.baselines import IntensityInferer
-from shared.data.datalists import gather_cases
+from shared.cases.datalists import gather_cases
 from shared.data.phantom_brain import Phantom, make_phantom, write_phantom
 from shared.methods.mmccd import CycleInferer
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.data.datalists import gather_cases
+from shared.cases.datalists import gather_cases
 from shared.data.door import Door, check_case
 from shared.data.nifti_check import read_volume
 from shared.data.volume import Volume

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from shared.data.datalists import gather_cases
+from shared.cases.datalists import gather_cases
 from shared.data.implants import CONTRASTS, SIZES, implant, lesion_weight
 from tests.helpers.paths import ROOT
 from tests.helpers.real_data import DATA, needs_data

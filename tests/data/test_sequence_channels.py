@@ -14,8 +14,8 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
 
+from shared.cases.sequence_cases import gather_sequence_cases
 from shared.data.postprocessing import CaseNamed, NativeMapsd, ThresholdMapd
-from shared.data.sequence_cases import gather_sequence_cases
 from shared.data.sequence_channels import SequenceChannelsd
 from shared.data.slices import AsVolumed, SliceSpacingd
 from shared.data.transforms import BrainMaskd, BrainNormalized

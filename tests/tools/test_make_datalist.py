@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.data.datalists import SECTIONS, check_splits, gather_cases
+from shared.cases.datalists import SECTIONS, check_splits, gather_cases
 from shared.data.radiograph_door import RadiographDoor, gather_radiographs
 from shared.data.radiographs import read_mask
 from tests.helpers.real_data import DATA, needs_data

@@ -6,10 +6,10 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from ..data.nifti_check import NAME_VOLUMES
 from ..runs.errors import DataListError
 from .datalists import SEQUENCES, gather_cases, read_section, resolve_listed, resolve_path
 from .folder_cases import NIFTI, split_sequence, subjects_of_folder
-from .nifti_check import NAME_VOLUMES
 
 _FURTHER = ("brain_mask", "label", "group")
 

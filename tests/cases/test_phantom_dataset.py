@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.data.phantom_dataset import write_datalist
+from shared.cases.phantom_dataset import write_datalist
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.data.datalists import check_splits, gather_cases, split_by_patient
+from shared.cases.datalists import check_splits, gather_cases, split_by_patient
 from shared.runs.errors import DataListError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.data.datalists import gather_cases
-from shared.data.folder_cases import split_sequence
+from shared.cases.datalists import gather_cases
+from shared.cases.folder_cases import split_sequence
 from shared.runs.errors import DataListError
 
 

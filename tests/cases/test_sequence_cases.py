@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.data.sequence_cases import check_channels, gather_sequence_cases, primary_of
+from shared.cases.sequence_cases import check_channels, gather_sequence_cases, primary_of
 from shared.runs.errors import DataListError
 
 SEQUENCES = ["t1", "t1ce", "flair"]
