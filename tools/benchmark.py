@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from shared.anomaly.calibration import calibrate, lesion_free_values  # noqa: E402
-from shared.data.orientation import superior_axis  # noqa: E402
+from shared.brains.orientation import superior_axis  # noqa: E402
 from shared.evaluation.cohort import HEALTHY, case_metrics, write_table  # noqa: E402
 from shared.evaluation.statistics import bootstrap_interval, paired_difference  # noqa: E402
 

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from nibabel.affines import voxel_sizes
 
-from ..data.orientation import superior_axis
+from ..brains.orientation import superior_axis
 from .components import large_areas
 from .thresholds import otsu_by_slice
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from ..data.nifti_check import NAME_VOLUMES
+from ..brains.nifti import NAME_VOLUMES
 from ..runs.errors import DataListError
 from .datalists import SEQUENCES, gather_cases, read_section, resolve_listed, resolve_path
 from .folder_cases import NIFTI, split_sequence, subjects_of_folder

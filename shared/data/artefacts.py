@@ -146,7 +146,7 @@ class Artefactd(MapTransform):
     Args:
         keys: images, ``1 X Y Z``, RAS, 0 outside the brain.
         mask_key: their brain mask; taken out where the artefact moves it, for
-            :class:`~.transforms.BrainMaskd` to find it again.
+            :class:`~..brains.transforms.BrainMaskd` to find it again.
 
     Reads ``artefact`` and ``artefact_parameters`` of the case, and takes the latter out; without them it is clean.
     """

@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from ..brains.nifti import read_volume
 from ..runs.errors import InputError
 from ..runs.files import replacing
-from .nifti_check import read_volume
 
 MIN_BRAIN = 0.15  # share of the slice
 MIN_LESION = 20  # pixels

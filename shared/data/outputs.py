@@ -13,13 +13,13 @@ from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
 from ..anomaly.calibration import Calibration
+from ..brains.door import Door
 from ..evaluation.case_picture import case_picture
 from ..evaluation.report import run_information, write_report
 from ..runs.case_records import CaseRecords
 from ..runs.engine import finished_cases, log_failure
 from ..runs.interruption import end_if_interrupted
 from ..runs.weights import sha256
-from .door import Door
 
 logger = logging.getLogger(__name__)
 

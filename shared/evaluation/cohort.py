@@ -13,7 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
-from ..data.orientation import superior_axis
+from ..brains.orientation import superior_axis
 from ..runs.engine import finished_cases
 from ..runs.files import replacing
 from .detection import detection_intervals

@@ -13,8 +13,8 @@ from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
 from ..anomaly.residuals import ERRORS, fit_intensities, signed_residual
+from ..brains.slices import median_units
 from ..cycle.modality_cycle import ModalityCycles
-from ..data.slices import median_units
 from ..diffusion.denoisers import VPDenoiser
 from ..diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
 from ..diffusion.samplers import SAMPLERS

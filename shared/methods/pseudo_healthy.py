@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..anomaly.fusion import renormalised
 from ..anomaly.residuals import check_errors, signed_residual
-from ..data.slices import half_median_units
+from ..brains.slices import half_median_units
 from .autocast import AutocastInferer
 
 BACKGROUND = -3.0

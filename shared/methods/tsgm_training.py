@@ -75,7 +75,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
 
         Args:
             batchdata: ``healthy`` and ``tumor``, ``B S X Y`` in [0, 1], with ``_brain_mask`` and ``_lesion_free``
-                (``B 1 X Y``), see :class:`~..data.height_matched.HeightMatchedPairs`.
+                (``B 1 X Y``), see :class:`~..brains.height_matched.HeightMatchedPairs`.
             device: where the tensors go.
             non_blocking: of the copy.
             kwargs: of ``Tensor.to``.

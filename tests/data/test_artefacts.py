@@ -10,8 +10,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
+from shared.brains.transforms import BrainMaskd
 from shared.data.artefacts import ARTEFACTS, CLEAN, SEVERITIES, Artefactd, artefact_parameters, corrupted_cases
-from shared.data.transforms import BrainMaskd
 from shared.runs.errors import DataListError
 
 SHAPE = (40, 100, 45)

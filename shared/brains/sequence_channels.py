@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from ..cases.sequence_cases import check_channels, primary_of
-from .nifti_check import NAME_VOLUMES
+from .nifti import NAME_VOLUMES
 
 
 class SequenceChannelsd(Transform):

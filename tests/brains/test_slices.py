@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged, Orientationd, RandFlipd
 
-from shared.data.slices import (
+from shared.brains.slices import (
     AsVolumed,
     LabelOrNoned,
     LesionFreed,

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.data.contrast_check import check_contrast, t1_likeness
-from shared.data.nifti_check import read_volume
+from shared.brains.contrast import check_contrast, t1_likeness
+from shared.brains.nifti import read_volume
+from shared.brains.volume import Volume
 from shared.data.phantom_brain import make_phantom, write_phantom
-from shared.data.volume import Volume
 from tests.helpers.real_data import DATA, needs_data
 
 

@@ -13,7 +13,7 @@ from monai.data import CacheDataset
 from monai.transforms import Compose, RandFlipd
 from torch.utils.data import DataLoader
 
-from shared.data.height_matched import HeightMatchedPairs
+from shared.brains.height_matched import HeightMatchedPairs
 from shared.runs.errors import DataListError
 from shared.training.seeding import EpochKeyedSampler
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.brains.door import Door, check_case
+from shared.brains.nifti import read_volume
+from shared.brains.volume import Volume
+from shared.brains.whole_head import skull_fraction, why_not_a_brain
 from shared.cases.datalists import gather_cases
-from shared.data.door import Door, check_case
-from shared.data.nifti_check import read_volume
-from shared.data.volume import Volume
-from shared.data.whole_head import skull_fraction, why_not_a_brain
 from shared.runs.errors import InputError, NoUsableCaseError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, case_of, head, radius, save
 from tests.helpers.real_data import DATA, needs_data

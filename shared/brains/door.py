@@ -12,9 +12,9 @@ from ..cases.checked_cases import CheckedCases
 from ..cases.datalists import SEQUENCES
 from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
-from .brain_check import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
-from .contrast_check import check_contrast
-from .nifti_check import read_channels, read_volume
+from .checks import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
+from .contrast import check_contrast
+from .nifti import read_channels, read_volume
 from .volume import Volume
 
 THICK_SLICE_MM = 4.0

@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from shared.brains.door import Door, check_case
+from shared.brains.nifti import read_channels
 from shared.cases.sequence_cases import gather_sequence_cases
-from shared.data.door import Door, check_case
-from shared.data.nifti_check import read_channels
 from shared.runs.errors import DataListError, InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, save
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..runs.errors import InputError
 from .axial_stack import MAX_SLICE_CM2, MIN_SLICE_CM2, is_short, largest_slice
-from .contrast_check import check_contrast
+from .contrast import check_contrast
 from .volume import Volume
 from .whole_head import MAX_BRAIN_LITRES, why_not_a_brain
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.brains.door import Door, check_case
 from shared.cases.datalists import gather_cases
-from shared.data.door import Door, check_case
 from shared.runs.errors import InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, case_of, save
 

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientationd
 
-from shared.data.transforms import BrainMaskd, BrainNormalized, CutSpikesd, RandErodeBraind, Spacingd
+from shared.brains.transforms import BrainMaskd, BrainNormalized, CutSpikesd, RandErodeBraind, Spacingd
 
 
 def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
