@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from ..cases.datalists import SEQUENCES
 from ..cases.folder_cases import NIFTI
+from ..radiographs.reading import read_radiograph
 from ..runs.errors import DataListError, InputError
-from .radiographs import read_radiograph
 
 IMAGES = ("image", *SEQUENCES)
 _SHOW_PROGRESS_FROM = 50  # images

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..radiographs.door import MASKS
 from ..runs.files import replacing
-from .radiograph_door import MASKS
 
 
 def write_sample(folder: Path, sample: np.ndarray, case_id: str, accepted: bool) -> None:

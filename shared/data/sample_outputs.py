@@ -20,11 +20,11 @@ from PIL import Image
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..evaluation.radiograph_grid import outlined, picture_grid, png
 from ..evaluation.report import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
+from ..radiographs.door import MASKS, RadiographDoor
 from ..runs.case_records import CaseRecords
 from ..runs.engine import finished_cases, log_failure
 from ..runs.interruption import end_if_interrupted
 from ..runs.weights import sha256
-from .radiograph_door import MASKS, RadiographDoor
 from .sample_files import listed_sample, write_sample
 
 COLUMNS = tuple(
@@ -58,7 +58,7 @@ class SampleReports:
             on: the nearest is named, with its distance by :mod:`~..evaluation.nearest_neighbours`.
         mask_names: of tibia and lesion, for the captions.
 
-    Adds ``class_probability`` to what postprocessing reads, as :class:`~.generated_masks.GeneratedMasksd` needs it;
+    Adds ``class_probability`` to what postprocessing reads, as :class:`~..radiographs.generated_masks.GeneratedMasksd` needs it;
     reads of each finished case ``pred`` as that leaves it, ``accepted``, ``reason``, ``class_label``, ``class_name``,
     ``case_id`` and, where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``, ``tibia_mask`` and
     ``lesion_mask`` of the source.

@@ -12,7 +12,7 @@ from monai.engines import PrepareBatch
 from monai.utils import convert_to_tensor
 
 from ..diffusion.joint_state import JointState
-from .radiograph_door import CLASSES, MASKS
+from ..radiographs.door import CLASSES, MASKS
 
 
 def sample_requests(
@@ -55,7 +55,7 @@ def source_requests(
     """Requests of samples that start at given radiographs: of the same class a variation, of the other a translation.
 
     Args:
-        cases: good ones of a :class:`~.radiograph_door.RadiographDoor` that needs the masks that the network knows and
+        cases: good ones of a :class:`~..radiographs.door.RadiographDoor` that needs the masks that the network knows and
             ``class_label``; if what is sampled is to train a network, of its training section only.
         samples: of each case and class, at least 1.
         classes: of 0 and 1.

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..data.radiograph_door import CLASSES
+from ..radiographs.door import CLASSES
 from .class_metrics import class_metrics
 from .network_report import NetworkReport
 from .ranking import counts_at_thresholds

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.radiograph_door import CLASSES, RadiographDoor
+from ..radiographs.door import CLASSES, RadiographDoor
 from ..runs.weights import sha256
 from .described_radiographs import DescribedRadiographs
 from .report import Html, failed_cases, run_information, table, write_csv, write_json, write_page

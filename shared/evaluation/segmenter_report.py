@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.radiograph_door import CLASSES
+from ..radiographs.door import CLASSES
 from ..runs.files import replacing
 from .network_report import NetworkReport
 from .radiograph_grid import outlined, picture_grid

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.radiograph_door import CLASSES
+from ..radiographs.door import CLASSES
 from .statistics import Interval, percentile_interval
 
 Rows = Sequence[Mapping[str, Any]]  # the cases of a report.json

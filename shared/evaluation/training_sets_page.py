@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose
 
-from ..data.radiograph_door import gather_radiographs
-from ..data.radiograph_transforms import RadiographUnitsd, ReadRadiographd, SquareResized
+from ..radiographs.door import gather_radiographs
+from ..radiographs.transforms import RadiographUnitsd, ReadRadiographd, SquareResized
 from .radiograph_grid import outlined, picture_grid
 from .report import Html, figure, table
 from .training_sets import evenly_by_size

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from shared.data.phantom_tibia import write_dataset
-from shared.data.radiograph_door import MASKS
 from shared.diffusion.hybrid_loss import HybridLoss
 from shared.diffusion.unet import DiffusionUNet
 from shared.diffusion.velocity import VelocityNetwork
+from shared.radiographs.door import MASKS
 
 SAME = ("size", "weights", "weight_mode", "masks_given", "velocity", "train_steps", "class_names")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.data.radiographs import read_mask
+from shared.radiographs.reading import read_mask
 from tests.helpers.bundle import Bundle
 from tests.helpers.paths import ROOT
 from tests.helpers.run_outputs import scalars, table

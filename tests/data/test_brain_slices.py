@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shared.data.brain_slices import brain_slices
-from shared.data.radiographs import read_mask, read_radiograph
+from shared.radiographs.reading import read_mask, read_radiograph
 from shared.runs.errors import InputError
 from tests.helpers.source_layouts import LESION_PIXELS, USABLE, head, write_gliomas
 

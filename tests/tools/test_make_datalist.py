@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from shared.cases.datalists import SECTIONS, check_splits, gather_cases
-from shared.data.radiograph_door import RadiographDoor, gather_radiographs
-from shared.data.radiographs import read_mask
+from shared.radiographs.door import RadiographDoor, gather_radiographs
+from shared.radiographs.reading import read_mask
 from tests.helpers.real_data import DATA, needs_data
 from tests.helpers.source_layouts import PATIENTS, USABLE, write_chests, write_gliomas
 from tools.make_datalist import main

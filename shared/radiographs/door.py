@@ -14,7 +14,7 @@ import numpy as np
 from ..cases.checked_cases import CheckedCases
 from ..cases.datalists import read_section, resolve_listed, resolve_path
 from ..runs.errors import DataListError, InputError
-from .radiographs import Radiograph, read_mask, read_radiograph
+from .reading import Radiograph, read_mask, read_radiograph
 
 MASKS = ("tibia_mask", "lesion_mask")
 CLASSES = ("normal", "fracture")  # of class_label 0 and 1, where no other class_names are given

@@ -19,8 +19,8 @@ from PIL import Image
 from ..cases.folder_cases import NIFTI
 from ..runs.engine import finished_cases
 from ..runs.files import replacing
-from .radiograph_transforms import from_square
 from .screen import from_screen
+from .transforms import from_square
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ class LabelMapd(MapTransform):
     """Bring predicted masks back to the grid of the file and lay them over each other.
 
     Args:
-        keys: probabilities ``C S S`` of C structures on the square of :class:`~.radiograph_transforms.SquareResized`.
+        keys: probabilities ``C S S`` of C structures on the square of :class:`~.transforms.SquareResized`.
 
     They become the volume of the file (:mod:`~.screen`) without channels, uint8, with its affine: n where the n-th
     structure is more likely than not, the last one of several, else 0. So MONAI Label writes it as it is; what it
     would fit to the metadata of ``image`` is right already, and ``image`` is to have none. Reads ``native_image``, the
-    radiograph as :class:`~.radiograph_transforms.ReadRadiographd` leaves it.
+    radiograph as :class:`~.transforms.ReadRadiographd` leaves it.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..cases.datalists import check_splits, resolve_path
 from ..runs.errors import DataListError
-from .radiograph_door import gather_radiographs
+from .door import gather_radiographs
 
 
 def gather_with_generated(datalist: str, generated: str = "") -> list[dict[str, Any]]:
@@ -16,10 +16,10 @@ def gather_with_generated(datalist: str, generated: str = "") -> list[dict[str, 
 
     Args:
         datalist: of the reference.
-        generated: as :class:`~.sample_outputs.SampleReports` writes it, its section ``training``; empty: none.
+        generated: as :class:`~..data.sample_outputs.SampleReports` writes it, its section ``training``; empty: none.
 
     Returns:
-        Cases as :func:`~.radiograph_door.gather_radiographs` returns them.
+        Cases as :func:`~.door.gather_radiographs` returns them.
 
     Raises:
         DataListError: a wrong list, no generated case, a case in both lists, or a generated case whose source

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.data.screen import from_screen, to_screen
+from shared.radiographs.screen import from_screen, to_screen
 
 ROWS, COLUMNS = 5, 3
 PIXELS = np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)  # X down the rows

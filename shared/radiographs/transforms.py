@@ -15,7 +15,7 @@ from monai.utils import ensure_tuple
 from scipy import ndimage
 from torch.nn import functional
 
-from .radiographs import Radiograph, read_mask, read_radiograph
+from .reading import Radiograph, read_mask, read_radiograph
 
 PERCENTILES = (0.5, 99.5)
 _SAME = 0.02  # of the range between the percentiles: pixels that differ less from the surround belong to it
@@ -33,7 +33,7 @@ class ReadRadiographd(MapTransform):
             (the door has seen to it that only lesion masks of normals are absent).
 
     Raises:
-        InputError: see :func:`~.radiographs.read_radiograph`; the door has refused such files.
+        InputError: see :func:`~.reading.read_radiograph`; the door has refused such files.
     """
 
     def __init__(self, keys: KeysCollection, mask_keys: KeysCollection = ()) -> None:

@@ -12,9 +12,9 @@ import pytest
 from monai.transforms import Compose
 from scipy import ndimage
 
-from shared.data.radiograph_door import RadiographDoor, check_radiograph_case, gather_radiographs
-from shared.data.radiograph_transforms import RadiographUnitsd, ReadRadiographd, SquareResized
-from shared.data.radiographs import read_mask
+from shared.radiographs.door import RadiographDoor, check_radiograph_case, gather_radiographs
+from shared.radiographs.reading import read_mask
+from shared.radiographs.transforms import RadiographUnitsd, ReadRadiographd, SquareResized
 from shared.runs.errors import DataListError, InputError, NoUsableCaseError
 from tests.helpers.radiograph_files import PICTURE, dicom, png
 from tests.helpers.real_data import DATA, needs_data

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from shared.data.radiographs import read_mask, read_radiograph
+from shared.radiographs.reading import read_mask, read_radiograph
 from shared.runs.errors import InputError
 from tests.helpers.radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Resize, SaveImage
 
-from shared.data.radiograph_transforms import (
+from shared.radiographs.transforms import (
     RadiographUnitsd,
     ReadRadiographd,
     SquareResized,

@@ -10,8 +10,8 @@ import pytest
 import torch
 from monai.transforms import Compose, CopyItemsd
 
-from shared.data.label_maps import LabelMapd
-from shared.data.radiograph_transforms import ReadRadiographd, SquareResized
+from shared.radiographs.label_maps import LabelMapd
+from shared.radiographs.transforms import ReadRadiographd, SquareResized
 from tests.helpers.radiograph_files import DOWN_MM, PICTURE, RIGHT_MM, dicom, png
 
 READ = Compose([ReadRadiographd("image"), CopyItemsd("image", names="native_image"), SquareResized("image", 96)])

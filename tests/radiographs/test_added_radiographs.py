@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.data.added_radiographs import gather_with_generated
-from shared.data.radiograph_door import gather_radiographs
+from shared.radiographs.added_radiographs import gather_with_generated
+from shared.radiographs.door import gather_radiographs
 from shared.runs.errors import DataListError
 
 REFERENCE = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.data.generated_masks import GeneratedMasksd, lesion_of, whole_tibia
+from shared.radiographs.generated_masks import GeneratedMasksd, lesion_of, whole_tibia
 
 SIZE = 64
 LIMITS = {"min_lesion_pixels": 4, "max_normal_lesion": 6, "margin": 2}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.transforms import Affine
 
-from shared.data.random_affines import RandomAffines
+from shared.radiographs.random_affines import RandomAffines
 
 STILL = {"flip": 0.0, "moved": 1.0, "rotation": 0.0, "shear": 0.0, "scale": 0.0, "shift": 0.0}
 

@@ -1,0 +1,1 @@
+"""Radiographs: reading and checking them, transforms, label maps, generated masks."""
