@@ -75,12 +75,12 @@ def brain_steps(python: Path, output_dir: Path, demo: BrainDemo) -> list[Step]:
     return [
         Step(
             f"Simulating three {names} brains: {', '.join(('healthy', *demo.lesions))}, into {made}",
-            [str(python), "-m", "shared.data.phantom_brain", str(made), *subjects, *sequences]
+            [str(python), "-m", "shared.simulation.phantom_brain", str(made), *subjects, *sequences]
             + ["--seed", str(SEED), "--section", "test"],
         ),
         Step(
             f"Simulating {demo.healthy} healthy brains of the same scanner, into {healthy}",
-            [str(python), "-m", "shared.data.phantom_brain", str(healthy), "--cases", str(demo.healthy)]
+            [str(python), "-m", "shared.simulation.phantom_brain", str(healthy), "--cases", str(demo.healthy)]
             + [*sequences, "--spacing", "2", "--seed", str(SEED + 100), "--section", "validation"],
         ),
         Step(
@@ -114,7 +114,7 @@ def radiograph_steps(python: Path, output_dir: Path) -> list[Step]:
     return [
         Step(
             f"Simulating eight radiographs of ankles, four of them with a fracture, into {made}",
-            [str(python), "-m", "shared.data.phantom_tibia", str(made), "--cases", "8", "--size", "96"]
+            [str(python), "-m", "shared.simulation.phantom_tibia", str(made), "--cases", "8", "--size", "96"]
             + ["--lesions", "none,corner,none,bucket_handle", "--seed", str(SEED), "--section", "test"],
         ),
         Step(

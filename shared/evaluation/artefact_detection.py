@@ -36,7 +36,7 @@ class ArtefactDetection:
             :func:`~.artefact_summary.summarise_artefacts`), ``severity_curves.png``, ``report.json`` and
             ``report.html``, all written at the end.
         title: of the page.
-        records: of the volumes, as :func:`~..data.artefacts.corrupted_cases` lists them.
+        records: of the volumes, as :func:`~..simulation.artefacts.corrupted_cases` lists them.
         inferer: ``history[0]`` may hold ``hidden_share`` and ``mean_error``.
         reference: healthy scans, preprocessed as the cases are, for the intensity histogram.
         threshold: on the map; the share of the brain above it is the ``score`` of an inference.

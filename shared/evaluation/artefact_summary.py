@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.artefacts import CLEAN
+from ..simulation.artefacts import CLEAN
 from .detection import paired_replicates
 from .statistics import percentile_interval
 

@@ -11,7 +11,7 @@ import pytest
 from shared.brains.contrast import check_contrast, t1_likeness
 from shared.brains.nifti import read_volume
 from shared.brains.volume import Volume
-from shared.data.phantom_brain import make_phantom, write_phantom
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.real_data import DATA, needs_data
 
 

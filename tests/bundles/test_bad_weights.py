@@ -10,8 +10,8 @@ import nibabel as nib
 import pytest
 import torch
 
-from shared.data.phantom_brain import make_phantom
 from shared.masking.residual_unet import AvgPoolResidualUNet
+from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.run_outputs import halved
 
 FAST = {"spacing": "[4,4,4]", "box": "[48,48,48]", "percents": "[0,50,90]"}

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.data.phantom_brain import make_phantom
+from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.bad_volumes import SAID, head, with_voxels, write_bad_volumes
 from tests.helpers.bundle import as_stored, reoriented
 from tests.helpers.run_outputs import report_rows

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.data.artefacts import artefact_parameters
-from shared.data.phantom_brain import make_phantom, write_phantom
+from shared.simulation.artefacts import artefact_parameters
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.bundle import Bundle
 from tests.helpers.run_outputs import report_rows, table
 

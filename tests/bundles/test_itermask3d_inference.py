@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from shared.data.phantom_brain import make_phantom
 from shared.evaluation.segmentation import ranking_metrics
 from shared.runs.weights import sha256
+from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.bundle import as_stored, reoriented
 from tests.helpers.real_data import DATA, needs_data
 from tests.helpers.run_outputs import OUTPUTS, REPORTS, read, report_rows

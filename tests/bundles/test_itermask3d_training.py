@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.runs.weights import sha256
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars, table
 
 TINY = {"spacing": "[4,4,4]", "box": "[48,48,48]", "network_def#width": 2}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from shared.data.phantom_tibia import write_dataset
 from shared.runs.weights import sha256
+from shared.simulation.phantom_tibia import write_dataset
 from tests.helpers.bundle import Bundle
 from tests.helpers.run_outputs import assert_same_end, load, report_rows, scalars
 

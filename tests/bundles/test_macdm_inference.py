@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from shared.data.phantom_tibia import write_dataset
 from shared.diffusion.noise_levels import linear_alphas_cumprod
 from shared.diffusion.noisy_classifier import NoisyClassifier
 from shared.diffusion.unet import DiffusionUNet
 from shared.diffusion.velocity import VelocityNetwork
 from shared.runs.weights import save_half, sha256
+from shared.simulation.phantom_tibia import write_dataset
 from tests.helpers.bundle import Bundle
 from tests.helpers.run_outputs import table
 

@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from PIL import Image
 
-from shared.data.phantom_tibia import write_dataset
+from shared.simulation.phantom_tibia import write_dataset
 from tests.helpers.run_outputs import halved, table
 
 SIZE = 32

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.data.phantom_tibia import make_radiograph
+from shared.simulation.phantom_tibia import make_radiograph
 from tests.helpers.bundle import Bundle
 
 SEED = 70001

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.data.phantom_brain import make_phantom, write_phantom
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.run_outputs import assert_mask_is_that_of_the_map, read, report_rows
 
 

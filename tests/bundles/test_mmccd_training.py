@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared.data.phantom_brain import make_phantom, write_phantom
 from shared.runs.weights import sha256
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars, table
 
 NETWORK = {"pixel_mm": 8, "unet#width": 4, "unet#multipliers": "[1,2]", "unet#attention_levels": "[1]"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.data.phantom_brain import make_phantom, write_phantom
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 
 TINY = {"spacing": "[4,4,4]", "box": "[48,48,48]", "network_def#width": 2}
 # No file may grow beyond a size, as if the disk were full.

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.data.phantom_brain import make_phantom, write_phantom
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.bundle import Bundle
 from tests.helpers.run_outputs import table
 

@@ -12,9 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.data.phantom_brain import make_phantom
 from shared.evaluation.segmentation import ranking_metrics
 from shared.runs.weights import sha256
+from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.bad_volumes import SAID, write_bad_volumes
 from tests.helpers.bundle import reoriented
 from tests.helpers.run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shared.anomaly.calibration import Calibration
-from shared.data.phantom_brain import make_phantom, write_phantom
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.run_outputs import table
 
 SEQUENCES = ("t1", "t1ce", "flair")

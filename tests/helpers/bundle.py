@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 from monai.bundle import ConfigParser
 
-from shared.data.phantom_brain import make_phantom, write_phantom
+from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.paths import ROOT
 
 NO_NETWORK = "NETWORK ACCESS"  # what no_network/sitecustomize.py prints of each attempt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.data.bone_shapes import LongBone, Waves
+from shared.simulation.bone_shapes import LongBone, Waves
 
 FLAT = Waves(np.zeros((1, 2)), np.zeros(1), np.zeros(1))
 CYLINDER = LongBone(

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from shared.data.phantom_brain import write_dataset
+from shared.simulation.phantom_brain import write_dataset
 from tests.helpers.paths import ROOT
 from tools.memory_over_cases import growth_per_case, resident_mb, watch
 

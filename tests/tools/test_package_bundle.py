@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.data.phantom_brain import write_dataset
+from shared.simulation.phantom_brain import write_dataset
 from tools.example_case import described, differences, run_example
 from tools.package_bundle import BUNDLES, ROOT, PackagingError, main, package, write_zip
 

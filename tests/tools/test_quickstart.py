@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 
-from shared.data.phantom_brain import main as phantom_brain
-from shared.data.phantom_tibia import main as phantom_tibia
+from shared.simulation.phantom_brain import main as phantom_brain
+from shared.simulation.phantom_tibia import main as phantom_tibia
 from tools import quickstart, quickstart_radiographs, quickstart_steps
 from tools.environment import EnvironmentFailure, is_complete
 from tools.quickstart import ROOT, StepFailure
@@ -86,7 +86,7 @@ def test_the_steps_are_commands_with_options_that_exist(tmp_path, monkeypatch, n
     demo = BRAIN_DEMOS[name]
     make, healthy, calibrate, infer, compare = quickstart_steps.steps(Path(sys.executable), tmp_path / "out", name)
     given: list[tuple[object, ...]] = []
-    monkeypatch.setattr("shared.data.phantom_brain.write_dataset", lambda *arguments: given.append(arguments))
+    monkeypatch.setattr("shared.simulation.phantom_brain.write_dataset", lambda *arguments: given.append(arguments))
     phantom_brain(make.command[3:])
     made, healthy_scans = tmp_path / "out" / "input", tmp_path / "out" / "healthy"
     phantom_brain(healthy.command[3:])
@@ -107,7 +107,7 @@ def test_the_steps_of_the_radiographs_are_commands_with_options_that_exist(tmp_p
     out = tmp_path / "out"
     make, draw, change, segment, segment_generated, tell = quickstart_steps.steps(Path(sys.executable), out, "macdm")
     given: list[tuple[object, ...]] = []
-    monkeypatch.setattr("shared.data.phantom_tibia.write_dataset", lambda *arguments: given.append(arguments))
+    monkeypatch.setattr("shared.simulation.phantom_tibia.write_dataset", lambda *arguments: given.append(arguments))
     phantom_tibia(make.command[3:])
     assert given == [(out / "input", 8, [None, "corner", None, "bucket_handle"], 96, SEED, "test")]
     made = {"--datalist": str(out / "input" / "datalist.json"), "--section": "test"}

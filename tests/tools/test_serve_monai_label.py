@@ -22,9 +22,9 @@ import pytest
 import requests
 from PIL import Image
 
-from shared.data.phantom_brain import make_phantom
-from shared.data.phantom_tibia import make_radiograph
 from shared.runs.weights import sha256
+from shared.simulation.phantom_brain import make_phantom
+from shared.simulation.phantom_tibia import make_radiograph
 from tools import monai_label_app
 from tools.bundle_checks import wrong_metadata, wrong_properties
 from tools.environment import MONAI_LABEL, environment_python

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.data.phantom_tibia import write_dataset
+from shared.simulation.phantom_tibia import write_dataset
 from tools.compare_training_sets import main
 
 

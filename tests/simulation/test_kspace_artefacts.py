@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from shared.data.kspace_artefacts import Ghosting, HeadMotion, KSpaceNoise, KSpaceSpike
+from shared.simulation.kspace_artefacts import Ghosting, HeadMotion, KSpaceNoise, KSpaceSpike
 
 SHAPE = (24, 32, 15)
 VOLUME = torch.from_numpy(np.random.default_rng(0).uniform(1, 3, (1, *SHAPE)).astype(np.float32))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.data.metaphyseal_lesions import HEALING_SHARE, KINDS, Fracture, draw_fracture, fractured
+from shared.simulation.metaphyseal_lesions import HEALING_SHARE, KINDS, Fracture, draw_fracture, fractured
 from tests.helpers.plain_bones import CYLINDER, FLAT
 
 BONE = replace(CYLINDER, physis=(0.0, 0.0, 0.0))

@@ -1,6 +1,6 @@
 """Simulated anteroposterior radiographs of an infant's distal tibia, with or without a classic metaphyseal lesion.
 
-Command: python -m shared.data.phantom_tibia OUTPUT_DIR --cases 8 --lesions none,corner,bucket_handle --size 256
+Command: python -m shared.simulation.phantom_tibia OUTPUT_DIR --cases 8 --lesions none,corner,bucket_handle --size 256
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..cases.phantom_dataset import write_datalist
 from .bone_projection import Pose, project
 from .infant_ankle import draw_ankle
 from .metaphyseal_lesions import KINDS, draw_fracture
-from .radiography import bin_pixels, draw_technique, expose, shutter
+from .x_ray import bin_pixels, draw_technique, expose, shutter
 
 ANATOMY, POSE, TECHNIQUE, LESION, TEXTURE, NOISE = range(6)  # independent streams: a lesion leaves the rest as it was
 FINE_PIXEL = 0.25  # mm, about the sampling across the beam
@@ -154,7 +154,9 @@ def write_dataset(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command of the module docstring."""
-    parser = argparse.ArgumentParser(prog="python -m shared.data.phantom_tibia", description=make_radiograph.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.simulation.phantom_tibia", description=make_radiograph.__doc__
+    )
     parser.add_argument("output_dir", type=Path)
     parser.add_argument("--cases", type=int, default=8)
     parser.add_argument("--lesions", default="none,corner,bucket_handle", help="comma-separated, taken in turn")

@@ -11,8 +11,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 
 from shared.brains.transforms import BrainMaskd
-from shared.data.artefacts import ARTEFACTS, CLEAN, SEVERITIES, Artefactd, artefact_parameters, corrupted_cases
 from shared.runs.errors import DataListError
+from shared.simulation.artefacts import ARTEFACTS, CLEAN, SEVERITIES, Artefactd, artefact_parameters, corrupted_cases
 
 SHAPE = (40, 100, 45)
 AFFINE = np.diag([4.0, 2, 4, 1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.data.image_artefacts import MissingChunk, Zipper
+from shared.simulation.image_artefacts import MissingChunk, Zipper
 
 SHAPE = (20, 64, 48)
 

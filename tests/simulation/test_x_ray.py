@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shared.data.radiography import (
+from shared.simulation.x_ray import (
     ATTENUATION,
     Technique,
     add_scatter,

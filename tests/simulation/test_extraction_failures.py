@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from shared.data.extraction_failures import BrainCut, SkullLeftIn
+from shared.simulation.extraction_failures import BrainCut, SkullLeftIn
 
 SHAPE, SPACING, RADIUS = (60, 72, 64), (2.0, 2.0, 2.0), 40.0
 UP = (0.0, 0.0, 1.0)

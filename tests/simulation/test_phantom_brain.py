@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from shared.data.phantom_brain import Phantom, main, make_phantom, write_phantom
+from shared.simulation.phantom_brain import Phantom, main, make_phantom, write_phantom
 
 SEQUENCES = ("t1", "t2", "flair", "t1ce")
 

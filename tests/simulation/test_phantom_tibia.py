@@ -16,9 +16,9 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from shared.data import bone_projection
-from shared.data.bone_projection import STEP, Pose, project
-from shared.data.infant_ankle import draw_ankle
-from shared.data.phantom_tibia import Radiograph, main, make_radiograph, write_radiograph
+from shared.simulation.bone_projection import STEP, Pose, project
+from shared.simulation.infant_ankle import draw_ankle
+from shared.simulation.phantom_tibia import Radiograph, main, make_radiograph, write_radiograph
 from tests.helpers.paths import ROOT
 from tests.helpers.plain_bones import CYLINDER
 
@@ -149,7 +149,7 @@ def test_written_files_read_back_with_monai(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_datalist(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "shared.data.phantom_tibia", str(tmp_path), "--cases", "2", "--size", "64"]
+    command = [sys.executable, "-m", "shared.simulation.phantom_tibia", str(tmp_path), "--cases", "2", "--size", "64"]
     root = ROOT
     subprocess.run([*command, "--lesions", "none,corner", "--seed", "7"], cwd=root, check=True, capture_output=True)
     datalist = json.loads((tmp_path / "datalist.json").read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.data.random_fields import gaussian_field
+from shared.simulation.random_fields import gaussian_field
 
 BOUNDS = ((-40.0, 40.0),) * 3
 

@@ -1,6 +1,6 @@
 """Simulated, registered, brain-extracted MRI of a new subject per seed, with or without a lesion.
 
-Command: python -m shared.data.phantom_brain OUTPUT_DIR --cases 8 --lesions none,tumour --sequences t1,flair
+Command: python -m shared.simulation.phantom_brain OUTPUT_DIR --cases 8 --lesions none,tumour --sequences t1,flair
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def write_dataset(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command of the module docstring."""
-    parser = argparse.ArgumentParser(prog="python -m shared.data.phantom_brain", description=make_phantom.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shared.simulation.phantom_brain", description=make_phantom.__doc__)
     parser.add_argument("output_dir", type=Path)
     parser.add_argument("--cases", type=int, default=8)
     parser.add_argument("--lesions", default="none", help="comma-separated, taken in turn: none, tumour, stroke, ms")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.data.mri_signal import (
+from shared.simulation.mri_signal import (
     HEALTHY,
     LESIONS,
     SEQUENCES,

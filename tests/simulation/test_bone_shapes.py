@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.data.bone_shapes import Nucleus, Waves, occupancy
-from shared.data.infant_ankle import draw_ankle
+from shared.simulation.bone_shapes import Nucleus, Waves, occupancy
+from shared.simulation.infant_ankle import draw_ankle
 from tests.helpers.plain_bones import CYLINDER, FLAT
 
 

@@ -1,0 +1,1 @@
+"""Simulated patients and scanners: anatomy, the physics of MRI and X-rays, lesions, artefacts."""
