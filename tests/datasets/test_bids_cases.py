@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.data.bids_cases import bids_cases
+from shared.datasets.bids_cases import bids_cases
 from shared.runs.errors import DataListError
 
 FILES = (

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.data.brain_slices import brain_slices
+from shared.datasets.brain_slices import brain_slices
 from shared.radiographs.reading import read_mask, read_radiograph
 from shared.runs.errors import InputError
 from tests.helpers.source_layouts import LESION_PIXELS, USABLE, head, write_gliomas

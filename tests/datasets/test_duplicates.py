@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.data.duplicates import check_duplicates, content_hash
+from shared.datasets.duplicates import check_duplicates, content_hash
 from shared.runs.errors import DataListError
 
 DATA = np.random.default_rng(0).integers(0, 900, (5, 6, 7)).astype(np.int16)

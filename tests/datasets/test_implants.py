@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from shared.cases.datalists import gather_cases
-from shared.data.implants import CONTRASTS, SIZES, implant, lesion_weight
+from shared.datasets.implants import CONTRASTS, SIZES, implant, lesion_weight
 from tests.helpers.paths import ROOT
 from tests.helpers.real_data import DATA, needs_data
 from tools.make_datalist import main
