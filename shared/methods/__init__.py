@@ -1,1 +1,1 @@
-"""One file per paper: each composes the parts of the ground floor into what a MONAI workflow calls."""
+"""A folder for each paper: what it composes of the other rooms into what a MONAI workflow calls."""

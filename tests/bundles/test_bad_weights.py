@@ -10,7 +10,7 @@ import nibabel as nib
 import pytest
 import torch
 
-from shared.masking.residual_unet import AvgPoolResidualUNet
+from shared.methods.itermask3d.residual_unet import AvgPoolResidualUNet
 from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.run_outputs import halved
 

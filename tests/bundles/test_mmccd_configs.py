@@ -13,7 +13,7 @@ from monai.data import list_data_collate
 
 from shared.anomaly.baselines import IntensityInferer
 from shared.cases.datalists import gather_cases
-from shared.methods.mmccd import CycleInferer
+from shared.methods.mmccd.inferer import CycleInferer
 from shared.simulation.phantom_brain import Phantom, make_phantom, write_phantom
 
 OVERLAYS = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from shared.cycle.cyclegan import CycleGAN
+from shared.methods.tsgm.cyclegan import CycleGAN
 from shared.runs.weights import load_weights
 from tests.helpers.bundle import tumours_and_healthy
 from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared.cycle.cyclegan import CycleGAN
-from shared.diffusion.conditional import ConditionalDenoiser
+from shared.methods.tsgm.conditional import ConditionalDenoiser
+from shared.methods.tsgm.cyclegan import CycleGAN
 from shared.runs.weights import load_weights, save_half
 from tests.helpers.bundle import tumours_and_healthy
 from tests.helpers.run_outputs import assert_same_end, differences, halved, load, scalars

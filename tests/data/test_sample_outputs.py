@@ -17,8 +17,8 @@ from PIL import Image
 from scipy import ndimage
 
 from shared.data.sample_outputs import COLUMNS, SampleReports
-from shared.data.sample_requests import RequestPrepareBatch, sample_requests, source_requests
-from shared.diffusion.joint_state import JointState
+from shared.methods.macdm.joint_state import JointState
+from shared.methods.macdm.sample_requests import RequestPrepareBatch, sample_requests, source_requests
 from shared.radiographs.door import RadiographDoor, gather_radiographs
 from shared.radiographs.generated_masks import GeneratedMasksd
 from shared.radiographs.reading import read_mask, read_radiograph

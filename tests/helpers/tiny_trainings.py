@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from monai.bundle import ConfigParser
 
-from shared.cycle.cyclegan import CycleGAN
 from shared.data import phantom_brain, phantom_tibia
+from shared.methods.tsgm.cyclegan import CycleGAN
 from shared.runs.weights import save_half
 from tests.helpers.bundle import Bundle, tumours_and_healthy
 

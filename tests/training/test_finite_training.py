@@ -11,9 +11,9 @@ from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
 
-from shared.cycle.cyclegan import CycleGAN
-from shared.cycle.cyclegan_update import CycleGANUpdate
-from shared.cycle.image_pool import ImagePool
+from shared.methods.tsgm.cyclegan import CycleGAN
+from shared.methods.tsgm.cyclegan_update import CycleGANUpdate
+from shared.methods.tsgm.image_pool import ImagePool
 from shared.runs.errors import NonFiniteError
 from shared.training.finite_training import FiniteTraining
 

@@ -12,7 +12,7 @@ from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
 from monai.transforms import Compose, Lambdad, RandGaussianNoised, RandShiftIntensityd
 
-from shared.masking.training_masks import RandTrainingMaskd
+from shared.methods.itermask3d.training_masks import RandTrainingMaskd
 from shared.training.seeding import EpochKeyedDataset, EpochKeyedSampler, IterationSeed, derive_seed
 
 CASES = 6

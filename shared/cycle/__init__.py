@@ -1,1 +1,0 @@
-"""Translation between sequences: the cycles of MMCCD."""

@@ -1,1 +1,0 @@
-"""What IterMask3D hides, and how the hidden region shrinks."""

@@ -1,0 +1,1 @@
+"""MMCCD (arXiv 2308.16150): translate a sequence to another and back under moving masks."""

@@ -1,0 +1,190 @@
+"""MMCCD (arXiv 2308.16150): hide a stripe, translate to another sequence and back; what fails to return is abnormal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from monai.utils import convert_to_tensor
+from tqdm import tqdm
+
+from ...anomaly.residuals import ERRORS, fit_intensities, signed_residual
+from ...brains.slices import median_units
+from ...diffusion.denoisers import VPDenoiser
+from ...diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
+from ...diffusion.samplers import SAMPLERS
+from ...training.seeding import derive_seed
+from ..autocast import AutocastInferer
+from .modality_cycle import ModalityCycles
+from .stripes import hide, stripes
+
+BACKGROUND = -3.0
+MODES = ("masked", "cyclic_unet", "direct")
+
+
+class CycleInferer(Inferer):
+    """Anomaly map and pseudo-healthy brain by a cycle between two sequences; slices and stripes are batched.
+
+    Args:
+        sequence: of the image.
+        mode: "masked" is MMCCD: each stripe of the image is hidden, f draws the other sequence, g translates it back,
+            and what g returns counts under the stripe. "cyclic_unet" translates the whole slice to and fro by g's alone
+            (the paper's ablation). "direct" translates the companions, other sequences of the subject, to this one.
+        companions: sequences between image and brain mask in the input, for "direct".
+        stripe_width: in pixels (16 of 1.875 mm in the paper).
+        stride: of the stripes, in pixels (2 in the paper).
+        timesteps: of the diffusion, descending (990, 980, ..., 0 in the paper).
+        sampler: name in :data:`~...diffusion.samplers.SAMPLERS`; "euler" is the paper's DDIM.
+        error: "squared", the paper's, or one-sided: "bright" counts what is brighter than reconstructed, "dark" what is
+            darker; they are signed, for smoothing, and below 0 where the image is not.
+        fit: rescale the reconstruction to the image's intensities first (not with "squared").
+        fluid_below: darker voxels of the image are not counted, see :func:`~...anomaly.residuals.signed_residual`.
+        batch_size: slices in one network evaluation.
+        amp: run the networks in bfloat16.
+        seed: of the noise, which is one fixed field for each slice and stripe.
+        known_sequences: that the weights know; empty: found out in use.
+
+    Where several other sequences were trained both ways, their cycles are averaged. After a call ``history`` holds a
+    dict per volume: slices, stripes drawn (those that meet the brain, in all cycles) and evaluations of one slice.
+    """
+
+    def __init__(
+        self,
+        sequence: str,
+        mode: str = "masked",
+        companions: Sequence[str] = (),
+        stripe_width: int = 16,
+        stride: int = 2,
+        timesteps: Sequence[int] = tuple(range(990, -1, -10)),
+        sampler: str = "euler",
+        error: str = "squared",
+        fit: bool = False,
+        fluid_below: float | None = None,
+        batch_size: int = 32,
+        amp: bool = True,
+        seed: int = 0,
+        known_sequences: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        if known_sequences and sequence not in known_sequences:
+            known = ", ".join(known_sequences)
+            raise ValueError(f"the weights know no cycle for the sequence '{sequence}', only for {known}")
+        for name, given, known in (("mode", mode, MODES), ("sampler", sampler, SAMPLERS), ("error", error, ERRORS)):
+            if given not in known:
+                raise ValueError(f"the {name} is one of {', '.join(known)}, got '{given}'")
+        if mode == "direct" and (not companions or sequence in companions):
+            raise ValueError(f"mode 'direct' needs other sequences than '{sequence}'; see inference_direct.json")
+        self.sequence, self.mode, self.companions = sequence, mode, list(companions)
+        self.stripe_width, self.stride = stripe_width, stride
+        self.error, self.fit, self.fluid_below = error, fit, fluid_below
+        self.alphas_cumprod = linear_alphas_cumprod()
+        self.sigmas, self.sample = vp_sigmas(self.alphas_cumprod, timesteps), SAMPLERS[sampler]
+        self.batch_size, self.seed = batch_size, seed
+        self.forward = AutocastInferer(enabled=amp)
+        self.evaluations = 0
+        self.history: list[dict[str, Any]] = []
+
+    @torch.inference_mode()
+    def __call__(self, inputs: torch.Tensor, network: ModalityCycles, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """``B C X Y Z`` (image, companions, brain mask) to ``B 2 X Y Z`` (error, reconstruction), all 6x/p90 - 3."""
+        self.history = []
+        return torch.stack([self._one(convert_to_tensor(volume).float(), network) for volume in inputs])
+
+    def _one(self, volume: torch.Tensor, network: ModalityCycles) -> torch.Tensor:
+        in_brain = volume[-1].sum(dim=(0, 1)).nonzero()[:, 0]  # numbers of the slices that hold brain
+        images = torch.where(volume[-1:] > 0, volume[:-1], BACKGROUND)  # without the rim that interpolation leaves
+        scaled = [median_units(image, volume[-1]) for image in images]
+        image, *companions = (x.permute(2, 0, 1)[in_brain, None] for x, _ in scaled)  # N 1 X Y each
+        brain, unit = volume[-1].permute(2, 0, 1)[in_brain, None], float(scaled[0][1])
+        self.evaluations, drawn = 0, 0
+        if self.mode == "masked":
+            others = network.intermediates(self.sequence)
+            results = [self._masked_cycle(image, brain, in_brain.tolist(), other, network) for other in others]
+            reconstruction, squared = (torch.stack([r[n] for r in results]).mean(dim=0) for n in (0, 1))
+            drawn = sum(r[2] for r in results)
+        else:
+            if self.mode == "direct":
+                starts = dict(zip(self.companions, companions, strict=True))
+            else:
+                others = network.intermediates(self.sequence)
+                starts = {other: self._translate(image, brain, self.sequence, other, network) for other in others}
+            backs = [self._translate(x, brain, other, self.sequence, network) for other, x in starts.items()]
+            reconstruction = torch.stack(backs).mean(dim=0)
+            squared = torch.stack([(back - image).square() for back in backs]).mean(dim=0)
+        if self.error == "squared":
+            error = squared * unit**2
+        else:
+            fitted = fit_intensities(reconstruction, image, brain) if self.fit else reconstruction
+            reconstruction = torch.where(brain > 0, fitted, BACKGROUND)
+            original, returned = ((x + 3) * unit - 3 for x in (image, reconstruction))
+            error = signed_residual(original, returned, self.error, self.fluid_below)
+        slices = {"slices": len(in_brain), "stripes": drawn}
+        self.history.append({**slices, "network_evaluations": self.evaluations})
+        result = torch.stack([torch.zeros_like(volume[0]), torch.full_like(volume[0], BACKGROUND)])
+        both = torch.cat([error * brain, (reconstruction + 3) * unit - 3], dim=1)  # N 2 X Y
+        result[..., in_brain] = both.permute(1, 2, 3, 0)
+        return result
+
+    def _masked_cycle(
+        self, image: torch.Tensor, brain: torch.Tensor, numbers: Sequence[int], other: str, network: ModalityCycles
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Mean over the stripes of the reconstruction and of its squared error, ``N 1 X Y``, and how many were drawn.
+
+        The paper's ``sum_r m_r E_r / sum_r m_r``; stripes that hide no brain are left out, they change nothing in it.
+        """
+        hidden = stripes(tuple(image.shape[-2:]), self.stripe_width, self.stride).to(image.device)  # R X Y
+        meets = torch.einsum("nxy,rxy->nr", (brain[:, 0] > 0).float(), hidden.float()) > 0
+        todo = meets.nonzero()  # slice and stripe
+        counts, back_sum, square_sum = (torch.zeros_like(image) for _ in range(3))
+        progress = tqdm(total=len(todo), desc="stripes", unit="stripe", leave=False, delay=5)
+        for chunk in todo.split(self.batch_size):
+            n, r = chunk.unbind(dim=1)
+            stripe, x, inside = hidden[r][:, None], image[n], brain[n]
+            keys = [(numbers[i], j) for i, j in chunk.tolist()]
+            masked = hide(x, stripe, inside, self._noise(keys, "condition", x))
+            back = self._there_and_back(masked, inside, keys, other, network)
+            counts.index_add_(0, n, stripe.float())
+            back_sum.index_add_(0, n, stripe * back)
+            square_sum.index_add_(0, n, stripe * (back - x).square())
+            progress.update(len(chunk))
+        progress.close()
+        covered = counts.clamp(min=1)
+        return torch.where(brain > 0, back_sum / covered, BACKGROUND), square_sum / covered, len(todo)
+
+    def _there_and_back(
+        self, masked: torch.Tensor, brain: torch.Tensor, keys: list, other: str, network: ModalityCycles
+    ) -> torch.Tensor:
+        """g(f(masked)), ``B 1 X Y``; the background, which is known, is put in at every step."""
+
+        def draw(x: torch.Tensor, timesteps: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+            self.evaluations += len(x)
+            f = partial(network.draw, self.sequence, other)
+            return torch.where(brain > 0, self.forward(x, f, timesteps, condition), BACKGROUND)
+
+        denoiser = VPDenoiser(draw, self.alphas_cumprod)
+        start = self._noise(keys, "start", masked) * math.sqrt(1 + float(self.sigmas[0]) ** 2)  # unit variance in VP
+        translated = self.sample(
+            lambda x, sigma: denoiser(x, sigma, masked),
+            start,
+            self.sigmas,
+            noise=lambda step: self._noise(keys, f"step {step}", masked),
+        )
+        return self._translate(translated, brain, other, self.sequence, network)
+
+    def _translate(
+        self, image: torch.Tensor, brain: torch.Tensor, source: str, target: str, network: ModalityCycles
+    ) -> torch.Tensor:
+        """g of slices ``N 1 X Y``."""
+        self.evaluations += len(image)
+        g = partial(network.translate, source, target)
+        parts = [self.forward(part, g) for part in image.split(self.batch_size)]
+        return torch.where(brain > 0, torch.cat(parts), BACKGROUND)
+
+    def _noise(self, keys: list, purpose: str, like: torch.Tensor) -> torch.Tensor:
+        """Standard normal ``B 1 X Y``, the same for a slice and a stripe in every batch, order and run."""
+        generators = (torch.Generator().manual_seed(derive_seed(self.seed, purpose, *key)) for key in keys)
+        return torch.stack([torch.randn(like.shape[1:], generator=g) for g in generators]).to(like.device)
