@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from shared.cases.folder_cases import NIFTI  # noqa: E402
-from shared.evaluation.radiograph_grid import outlined, picture_grid  # noqa: E402
 from shared.radiographs.reading import read_radiograph  # noqa: E402
 from shared.radiographs.screen import to_screen  # noqa: E402
+from shared.reports.radiograph_grid import outlined, picture_grid  # noqa: E402
 from shared.runs.files import replacing  # noqa: E402
 
 PERCENTILES = (0.5, 99.5)  # of the image, black and white of the picture

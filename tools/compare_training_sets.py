@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 from shared.cases.datalists import check_splits, read_section  # noqa: E402
 from shared.evaluation.cohort import write_table  # noqa: E402
-from shared.evaluation.report import failed_cases, run_information, write_json, write_page  # noqa: E402
 from shared.evaluation.training_sets import MEASURES, compare_training_sets  # noqa: E402
-from shared.evaluation.training_sets_page import (  # noqa: E402
+from shared.reports.page import failed_cases, run_information, write_json, write_page  # noqa: E402
+from shared.reports.training_sets_page import (  # noqa: E402
     comparison_table,
     introduction,
     outlines_figure,

@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.evaluation.report import write_json  # noqa: E402
+from shared.reports.page import write_json  # noqa: E402
 
 _SHAREABLES = "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator"
 _AGGREGATOR = "nvflare.app_common.aggregators.intime_accumulate_model_aggregator.InTimeAccumulateWeightedAggregator"

@@ -24,7 +24,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.evaluation.report import write_json  # noqa: E402
+from shared.reports.page import write_json  # noqa: E402
 from shared.runs.files import replacing  # noqa: E402
 from tools.example_case import write_example  # noqa: E402
 

@@ -29,8 +29,8 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from shared.evaluation.radiograph_grid import outlined, picture_grid  # noqa: E402
-from shared.evaluation.report import Html, figure, run_information, table, write_csv, write_page  # noqa: E402
+from shared.reports.page import Html, figure, run_information, table, write_csv, write_page  # noqa: E402
+from shared.reports.radiograph_grid import outlined, picture_grid  # noqa: E402
 from shared.runs.files import replacing  # noqa: E402
 
 BUNDLE = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"

@@ -16,7 +16,7 @@ def gather_with_generated(datalist: str, generated: str = "") -> list[dict[str, 
 
     Args:
         datalist: of the reference.
-        generated: as :class:`~..data.sample_outputs.SampleReports` writes it, its section ``training``; empty: none.
+        generated: as :class:`~..reports.sample_reports.SampleReports` writes it, its section ``training``; empty: none.
 
     Returns:
         Cases as :func:`~.door.gather_radiographs` returns them.

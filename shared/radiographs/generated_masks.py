@@ -35,7 +35,7 @@ class GeneratedMasksd(MapTransform):
         mask_names: of tibia and lesion, for the reasons.
 
     Reads ``class_label``, ``class_name`` and ``class_probability``, p(class_label | sample) by the classifier, which
-    :class:`~..data.sample_outputs.SampleReports` takes from the inferer. Adds ``accepted`` (bool) and ``reason`` (str, empty
+    :class:`~..reports.sample_reports.SampleReports` takes from the inferer. Adds ``accepted`` (bool) and ``reason`` (str, empty
     if accepted; several are joined by semicolons).
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from ..evaluation.report import write_json
+from ..reports.page import write_json
 from .errors import OutputError
 from .weights import sha256
 

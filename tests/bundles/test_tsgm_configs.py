@@ -13,13 +13,13 @@ import torch
 from shared.anomaly.calibration import Calibration, CalibrationFit
 from shared.anomaly.components import large_areas
 from shared.anomaly.fusion import FusionSearch
-from shared.data.outputs import CaseReports
 from shared.diffusion.samplers import sample_dpmpp_2m, sample_predictor_corrector
 from shared.evaluation.cohort import CohortMetrics
 from shared.methods.tsgm.inferer import CycleGANInferer, TSGMInferer
 from shared.methods.tsgm.pseudo_healthy import IntensityFusionInferer
 from shared.methods.tsgm.slice_otsu import SliceOtsud
 from shared.methods.tsgm.training import KINDS
+from shared.reports.case_reports import CaseReports
 from shared.runs.weights import load_weights, save_half
 from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.run_outputs import read, report_rows

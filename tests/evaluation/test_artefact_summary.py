@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from shared.evaluation.artefact_page import detection_tables, severity_curves
 from shared.evaluation.artefact_summary import SCORES, summarise_artefacts
+from shared.reports.artefact_page import detection_tables, severity_curves
 
 
 def volume(subject: str, artefact: str, severity: int, values: tuple[float, ...]) -> dict[str, Any]:

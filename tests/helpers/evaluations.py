@@ -14,7 +14,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Transform
 
-from shared.evaluation.network_report import NetworkReport
+from shared.reports.network_report import NetworkReport
 
 FAILURE = {"case_id": "bad", "file": "bad.png", "key": "image", "error": "is <empty>", "remedy": "Mend it"}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from shared.evaluation.radiograph_grid import LESION_COLOUR, TIBIA_COLOUR
+from shared.reports.radiograph_grid import LESION_COLOUR, TIBIA_COLOUR
 from tools.ask_monai_label import main, overlay, shown
 
 GREY = np.add.outer(np.arange(48), 2 * np.arange(40)).astype(np.uint8)

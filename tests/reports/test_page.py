@@ -14,7 +14,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from shared.evaluation.report import Html, run_information, table, write_report
+from shared.reports.page import Html, run_information, table, write_report
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 FAILURE = {

@@ -16,12 +16,12 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 from scipy import ndimage
 
-from shared.data.sample_outputs import COLUMNS, SampleReports
 from shared.methods.macdm.joint_state import JointState
 from shared.methods.macdm.sample_requests import RequestPrepareBatch, sample_requests, source_requests
 from shared.radiographs.door import RadiographDoor, gather_radiographs
 from shared.radiographs.generated_masks import GeneratedMasksd
 from shared.radiographs.reading import read_mask, read_radiograph
+from shared.reports.sample_reports import COLUMNS, SampleReports
 from shared.runs.case_records import CaseRecords
 from shared.runs.weights import sha256
 

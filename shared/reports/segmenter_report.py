@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation.segmentation import FOUND_LESION_COVERAGE, surface_distances
+from ..evaluation.statistics import Interval, bootstrap_interval
 from ..radiographs.door import CLASSES
 from ..runs.files import replacing
 from .network_report import NetworkReport
+from .page import Html, figure
 from .radiograph_grid import outlined, picture_grid
-from .report import Html, figure
-from .segmentation import FOUND_LESION_COVERAGE, surface_distances
-from .statistics import Interval, bootstrap_interval
 
 SHOWN = 12  # cases of each class on the page, evenly from the worst to the best
 
@@ -43,7 +43,7 @@ class SegmenterReport(NetworkReport):
     """Handler for an evaluator of a network that outlines tibia and lesion.
 
     A row holds ``case_id``, ``class``, Dice and HD95 (in pixels of the network's grid) of both masks, and of fractures
-    ``lesion_found`` (at least :data:`~.segmentation.FOUND_LESION_COVERAGE` of the lesion is marked), of normals
+    ``lesion_found`` (at least :data:`~..evaluation.segmentation.FOUND_LESION_COVERAGE` of the lesion is marked), of normals
     ``false_positive_pixels`` (marked as lesion); what does not apply is NaN. The metrics are the means over the cases
     with a value; the HD95 leaves out lesions of which nothing was marked, so it is to be read with ``lesion_recall``.
     Beside the report, ``masks.npz`` holds ``case_id`` (``N``) and bool ``predicted`` and ``reference`` (``N 2 X Y``).

@@ -13,7 +13,7 @@ import torch
 from monai.transforms import Lambdad
 
 from shared.evaluation import segmenter_report
-from shared.evaluation.segmenter_report import SegmenterReport, overlap_metrics
+from shared.reports.segmenter_report import SegmenterReport, overlap_metrics
 from tests.helpers.evaluations import FAILURE, evaluate
 
 SIZE = 32

@@ -13,10 +13,10 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from ..cases.checked_cases import CheckedCases
+from ..evaluation.statistics import Interval
 from ..runs.engine import finished_cases
 from ..runs.weights import sha256
-from .report import Html, failed_cases, run_information, table, write_csv, write_json, write_page
-from .statistics import Interval
+from .page import Html, failed_cases, run_information, table, write_csv, write_json, write_page
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..radiographs.door import CLASSES, RadiographDoor
-from ..runs.weights import sha256
-from .described_radiographs import DescribedRadiographs
-from .report import Html, failed_cases, run_information, table, write_csv, write_json, write_page
-from .sample_quality import (
+from ..evaluation.described_radiographs import DescribedRadiographs
+from ..evaluation.sample_quality import (
     class_agreement,
     class_matched,
     feature_metrics,
@@ -23,8 +20,11 @@ from .sample_quality import (
     nearest_training,
     refuse_copies,
 )
+from ..evaluation.statistics import Interval
+from ..radiographs.door import CLASSES, RadiographDoor
+from ..runs.weights import sha256
+from .page import Html, failed_cases, run_information, table, write_csv, write_json, write_page
 from .sample_quality_page import closest_pairs, disagreements, distance_histogram, measures_table
-from .statistics import Interval
 
 _MIN_SET = 5  # radiographs with features, for the discriminant and the kernel distance
 
@@ -42,7 +42,7 @@ class SampleQualityReport:
         title: of the page.
         doors: of ``samples``, ``reference`` (the training images of the generator) and ``held_out``; all need
             ``class_label`` and the masks.
-        describe: :func:`~.described_radiographs.describe` with its networks; takes cases and ``name``.
+        describe: :func:`~..evaluation.described_radiographs.describe` with its networks; takes cases and ``name``.
         weights: files of the networks, by name; empty where there is none.
         match_classes: hold as many samples of each class against the held-out radiographs as have their class mix;
             False for samples without guidance, whose class says nothing: agreement with the class is left out.

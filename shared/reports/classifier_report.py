@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..evaluation.class_metrics import class_metrics
+from ..evaluation.ranking import counts_at_thresholds
+from ..evaluation.statistics import Interval
 from ..radiographs.door import CLASSES
-from .class_metrics import class_metrics
 from .network_report import NetworkReport
-from .ranking import counts_at_thresholds
-from .report import Html, figure
-from .statistics import Interval
+from .page import Html, figure
 
 THRESHOLD = 0.5  # a case is called a fracture from this probability on
 
@@ -26,7 +26,7 @@ class ClassifierReport(NetworkReport):
     """Handler for an evaluator of a classifier.
 
     A row holds ``case_id``, ``class`` and ``class_label``, ``probability`` (of a fracture), ``prediction`` (0 or 1) and
-    ``correct``. The metrics are those of :func:`~.class_metrics.class_metrics`; all are NaN where the cases are of one
+    ``correct``. The metrics are those of :func:`~..evaluation.class_metrics.class_metrics`; all are NaN where the cases are of one
     class only, and the page says so.
 
     Reads of each finished case ``pred`` (probabilities of the two classes, ``2``), ``class_label`` and ``case_id``.

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from shared.evaluation import training_sets_page
-from shared.evaluation.radiograph_grid import LESION_COLOUR, TIBIA_COLOUR
-from shared.evaluation.training_sets_page import comparison_table, outlines_figure, outlines_grid
+from shared.reports.radiograph_grid import LESION_COLOUR, TIBIA_COLOUR
+from shared.reports.training_sets_page import comparison_table, outlines_figure, outlines_grid
 
 SIZE = 48
 LESIONS = {"large": 12, "none": 0, "small": 4, "middle": 8}  # side in pixels

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.evaluation.canonical_slices import X, Z, axial_slices, canonical_case, main_slice, position_mm
-from shared.evaluation.case_picture import LABEL_COLOUR, MASK_COLOUR, case_picture
+from shared.reports.canonical_slices import X, Z, axial_slices, canonical_case, main_slice, position_mm
+from shared.reports.case_picture import LABEL_COLOUR, MASK_COLOUR, case_picture
 from tests.helpers.real_data import DATA, needs_data
 
 REAL = DATA / "ms_mni" / "patient26"

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from shared.evaluation.described_radiographs import DescribedRadiographs
-from shared.evaluation.radiograph_grid import outlined
 from shared.evaluation.sample_quality import class_matched, feature_metrics
-from shared.evaluation.sample_quality_page import closest_pairs, disagreements, measures_table
-from shared.evaluation.sample_quality_report import SampleQualityReport
 from shared.evaluation.statistics import Interval
+from shared.reports.radiograph_grid import outlined
+from shared.reports.sample_quality_page import closest_pairs, disagreements, measures_table
+from shared.reports.sample_quality_report import SampleQualityReport
 from shared.runs.errors import DataListError
 from shared.runs.weights import sha256
 from tests.helpers.described_sets import SIZE, described

@@ -14,12 +14,12 @@ from nibabel.affines import voxel_sizes
 
 from ..anomaly.calibration import Calibration
 from ..brains.door import Door
-from ..evaluation.case_picture import case_picture
-from ..evaluation.report import run_information, write_report
 from ..runs.case_records import CaseRecords
 from ..runs.engine import finished_cases, log_failure
 from ..runs.interruption import end_if_interrupted
 from ..runs.weights import sha256
+from .case_picture import case_picture
+from .page import run_information, write_report
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .report import Html, table
+from .page import Html, table
 
 _COLUMNS = 5
 
@@ -19,7 +19,7 @@ def detection_tables(summary: Sequence[Mapping[str, Any]], scores: Mapping[str, 
     """AUROC and AUPRC with their intervals, a line for each artefact and severity, columns for the scores.
 
     Args:
-        summary: as :func:`~.artefact_summary.summarise_artefacts` returns it.
+        summary: as :func:`~..evaluation.artefact_summary.summarise_artefacts` returns it.
         scores: their names in words.
     """
     tables = []

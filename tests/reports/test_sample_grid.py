@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from shared.evaluation.sample_grid import SampleGrid, image_grid
+from shared.reports.sample_grid import SampleGrid, image_grid
 
 
 def test_anterior_is_up_and_the_right_of_the_patient_on_the_left():

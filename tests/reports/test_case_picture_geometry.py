@@ -9,8 +9,8 @@ import pytest
 from nibabel.affines import apply_affine
 from PIL import Image
 
-from shared.evaluation.canonical_slices import MARGIN_MM
-from shared.evaluation.case_picture import case_picture
+from shared.reports.canonical_slices import MARGIN_MM
+from shared.reports.case_picture import case_picture
 
 PANEL, GAP, LEFT, TOP = 236, 4, 26, 26  # pixels
 BRAIN_MM, BALL_MM = 60.0, 9.0

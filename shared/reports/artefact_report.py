@@ -13,15 +13,15 @@ from ignite.engine import Engine, Events
 from torch.utils.data import Dataset
 
 from ..anomaly.baselines import IntensityHistogram
+from ..evaluation.artefact_summary import BASELINE, SCORES, summarise_artefacts
+from ..evaluation.cohort import write_table
 from ..runs.case_records import CaseRecords
 from ..runs.engine import finished_cases, log_failure
 from ..runs.files import replacing
 from ..runs.interruption import end_if_interrupted
 from ..runs.weights import sha256
 from .artefact_page import detection_tables, severity_curves
-from .artefact_summary import BASELINE, SCORES, summarise_artefacts
-from .cohort import write_table
-from .report import Html, figure, run_information, write_csv, write_json, write_page
+from .page import Html, figure, run_information, write_csv, write_json, write_page
 
 ORIGIN = ("case_id", "healthy_id", "artefact", "severity", "artefact_parameters", "image")
 
@@ -33,7 +33,7 @@ class ArtefactDetection:
 
     Args:
         output_dir: of ``report.csv``, a line per volume, ``detection.csv`` (see
-            :func:`~.artefact_summary.summarise_artefacts`), ``severity_curves.png``, ``report.json`` and
+            :func:`~..evaluation.artefact_summary.summarise_artefacts`), ``severity_curves.png``, ``report.json`` and
             ``report.html``, all written at the end.
         title: of the page.
         records: of the volumes, as :func:`~..simulation.artefacts.corrupted_cases` lists them.

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .described_radiographs import DescribedRadiographs
+from ..evaluation.described_radiographs import DescribedRadiographs
+from ..evaluation.statistics import Interval
+from .page import Html, figure, table
 from .radiograph_grid import outlined, picture_grid
-from .report import Html, figure, table
-from .statistics import Interval
 
 SHOWN = 12  # pictures of a kind
 _OUTLINES = "as it is, then with the outlines of tibia (blue) and lesion (red)"

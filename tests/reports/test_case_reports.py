@@ -14,7 +14,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from shared.anomaly.calibration import Calibration
-from shared.data.outputs import CaseReports
+from shared.reports.case_reports import CaseReports
 from shared.runs.case_records import CaseRecords
 from shared.runs.weights import sha256
 
@@ -54,7 +54,7 @@ def weights(tmp_path: Path) -> str:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing is tested elsewhere and takes half a second."""
-    monkeypatch.setattr("shared.data.outputs.case_picture", lambda *args: b"png")
+    monkeypatch.setattr("shared.reports.case_reports.case_picture", lambda *args: b"png")
 
 
 class History:
@@ -160,7 +160,7 @@ def test_picture_shows_the_last_of_several_pseudo_healthy_sequences(
     stacked = np.concatenate([3 * healthy, 2 * healthy, healthy])
     cases[0]["output"]["pseudo_healthy"] = MetaTensor(stacked, affine=AFFINE)
     drawn: list[tuple[np.ndarray, ...]] = []
-    monkeypatch.setattr("shared.data.outputs.case_picture", lambda *arrays: drawn.append(arrays) or b"png")
+    monkeypatch.setattr("shared.reports.case_reports.case_picture", lambda *arrays: drawn.append(arrays) or b"png")
     run(tmp_path / "out", weights, cases)
     for (image, shown, *_), case in zip(drawn, cases, strict=True):
         np.testing.assert_array_equal(shown, np.asarray(healthy[0]))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.transforms import Activationsd
 
-from shared.evaluation.classifier_report import ClassifierReport, roc_curve, roc_points
+from shared.reports.classifier_report import ClassifierReport, roc_curve, roc_points
 from shared.runs.weights import sha256
 from tests.helpers.evaluations import FAILURE, evaluate, read
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from shared.evaluation.radiograph_grid import LESION_COLOUR, TIBIA_COLOUR, outlined, picture_grid
+from shared.reports.radiograph_grid import LESION_COLOUR, TIBIA_COLOUR, outlined, picture_grid
 
 SIZE = 192
 RAMP = np.add.outer(np.linspace(-1, 0.5, SIZE), np.linspace(0, 0.5, SIZE))

@@ -1,0 +1,1 @@
+"""What a run shows: pages, pictures, tables of cases, samples and studies."""
