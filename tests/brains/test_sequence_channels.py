@@ -14,11 +14,11 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
 
+from shared.anomaly.native_maps import CaseNamed, NativeMapsd, ThresholdMapd
 from shared.brains.sequence_channels import SequenceChannelsd
 from shared.brains.slices import AsVolumed, SliceSpacingd
 from shared.brains.transforms import BrainMaskd, BrainNormalized
 from shared.cases.sequence_cases import gather_sequence_cases
-from shared.data.postprocessing import CaseNamed, NativeMapsd, ThresholdMapd
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, save
 
 SEQUENCES = ["t1", "t1ce", "flair"]

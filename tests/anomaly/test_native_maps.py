@@ -17,8 +17,8 @@ from nibabel.affines import apply_affine, from_matvec, voxel_sizes
 from nibabel.eulerangles import euler2mat
 from scipy.ndimage import binary_erosion, median_filter
 
+from shared.anomaly.native_maps import CaseNamed, NativeMapsd, ThresholdMapd
 from shared.brains.transforms import BrainMaskd, BrainNormalized, Spacingd
-from shared.data.postprocessing import CaseNamed, NativeMapsd, ThresholdMapd
 
 
 def affine_of(axcodes: str, spacing: tuple[float, float, float], shape: tuple[int, int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from monai.transforms import GaussianSmooth, MapTransform, MedianSmooth, Spatial
 from monai.utils import convert_to_tensor
 from nibabel.affines import voxel_sizes
 
-from ..anomaly.thresholds import OWN_THRESHOLDS, PEAK_PERCENTILE
+from .thresholds import OWN_THRESHOLDS, PEAK_PERCENTILE
 
 
 class NativeMapsd(MapTransform):
@@ -97,7 +97,7 @@ class ThresholdMapd(MapTransform):
         threshold: stored one, on the raw map, above 0.
         mask_key: where the mask goes, ``1 X Y Z`` uint8.
         rule: "stored" takes ``threshold`` for every volume; "otsu" takes Otsu's threshold of this very volume where it
-            is higher, "peak" a quarter of its peak (:data:`~..anomaly.thresholds.OWN_THRESHOLDS`); both read
+            is higher, "peak" a quarter of its peak (:data:`~.thresholds.OWN_THRESHOLDS`); both read
             ``native_brain_mask``.
 
     Adds ``map_threshold``, the threshold of this volume on the raw map (float; with "otsu" infinite where nothing

@@ -1,1 +1,0 @@
-"""Reading, checking, simulating and writing images."""
