@@ -67,14 +67,14 @@ def imported(file: Path) -> list[tuple[str, ...]]:
 
 def test_weights_data_code_and_documents_are_not_ignored():
     bundle = "bundles/brain_mri_anomaly_itermask3d"
-    promised = ["shared/data/new_module.py", "tests/data/test_new_module.py", "tools/new_tool.py", ".ci/run"]
+    promised = ["shared/datasets/new_module.py", "tests/datasets/test_new_module.py", "tools/new_tool.py", ".ci/run"]
     promised += [f"{bundle}/models/{name}" for name in ("model.pt", "calibration.json", "second/model.pt")]
     promised += [f"{bundle}/configs/inference.json", f"{bundle}/docs/README.md", f"{bundle}/docs/result.png"]
     assert ignored(promised) == []
 
 
 def test_what_runs_leave_behind_is_ignored():
-    left = [".venv/bin/python", "quickstart_output/report.html", "out/model.pt", "shared/data/__pycache__/door.pyc"]
+    left = [".venv/bin/python", "quickstart_output/report.html", "out/model.pt", "shared/brains/__pycache__/door.pyc"]
     left += ["bundles/brain_mri_anomaly_itermask3d/eval/report.csv"]
     assert ignored(left) == left
 

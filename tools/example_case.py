@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.data import phantom_brain
+from shared.simulation import phantom_brain
 
 FOLDER = "example"
 

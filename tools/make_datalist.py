@@ -38,9 +38,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from shared.cases import datalists  # noqa: E402
 from shared.cases.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
 from shared.cases.folder_cases import split_sequence, subjects_of_folder  # noqa: E402
-from shared.data import datalists  # noqa: E402
 from shared.datasets.bids_cases import bids_cases  # noqa: E402
 from shared.datasets.duplicates import check_duplicates  # noqa: E402
 from shared.datasets.implants import implanted_sections  # noqa: E402

@@ -35,8 +35,8 @@ class GeneratedMasksd(MapTransform):
         mask_names: of tibia and lesion, for the reasons.
 
     Reads ``class_label``, ``class_name`` and ``class_probability``, p(class_label | sample) by the classifier, which
-    :class:`~..reports.sample_reports.SampleReports` takes from the inferer. Adds ``accepted`` (bool) and ``reason`` (str, empty
-    if accepted; several are joined by semicolons).
+    :class:`~..reports.sample_reports.SampleReports` takes from the inferer. Adds ``accepted`` (bool) and ``reason``
+    (str, empty if accepted; several are joined by semicolons).
     """
 
     def __init__(

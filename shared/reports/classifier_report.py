@@ -26,8 +26,8 @@ class ClassifierReport(NetworkReport):
     """Handler for an evaluator of a classifier.
 
     A row holds ``case_id``, ``class`` and ``class_label``, ``probability`` (of a fracture), ``prediction`` (0 or 1) and
-    ``correct``. The metrics are those of :func:`~..evaluation.class_metrics.class_metrics`; all are NaN where the cases are of one
-    class only, and the page says so.
+    ``correct``. The metrics are those of :func:`~..evaluation.class_metrics.class_metrics`; all are NaN where the cases
+    are of one class only, and the page says so.
 
     Reads of each finished case ``pred`` (probabilities of the two classes, ``2``), ``class_label`` and ``case_id``.
     """

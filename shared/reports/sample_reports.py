@@ -58,9 +58,10 @@ class SampleReports:
             on: the nearest is named, with its distance by :mod:`~..evaluation.nearest_neighbours`.
         mask_names: of tibia and lesion, for the captions.
 
-    Adds ``class_probability`` to what postprocessing reads, as :class:`~..radiographs.generated_masks.GeneratedMasksd` needs it;
-    reads of each finished case ``pred`` as that leaves it, ``accepted``, ``reason``, ``class_label``, ``class_name``,
-    ``case_id`` and, where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``, ``tibia_mask`` and
+    Adds ``class_probability`` to what postprocessing reads, as :class:`~..radiographs.generated_masks.GeneratedMasksd`
+    needs it; reads of each finished case ``pred`` as that leaves it, ``accepted``, ``reason``, ``class_label``,
+    ``class_name``, ``case_id`` and, where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``,
+    ``tibia_mask`` and
     ``lesion_mask`` of the source.
     """
 

@@ -43,9 +43,10 @@ class SegmenterReport(NetworkReport):
     """Handler for an evaluator of a network that outlines tibia and lesion.
 
     A row holds ``case_id``, ``class``, Dice and HD95 (in pixels of the network's grid) of both masks, and of fractures
-    ``lesion_found`` (at least :data:`~..evaluation.segmentation.FOUND_LESION_COVERAGE` of the lesion is marked), of normals
-    ``false_positive_pixels`` (marked as lesion); what does not apply is NaN. The metrics are the means over the cases
-    with a value; the HD95 leaves out lesions of which nothing was marked, so it is to be read with ``lesion_recall``.
+    ``lesion_found`` (at least :data:`~..evaluation.segmentation.FOUND_LESION_COVERAGE` of the lesion is marked), of
+    normals ``false_positive_pixels`` (marked as lesion); what does not apply is NaN. The metrics are the means over the
+    cases with a value; the HD95 leaves out lesions of which nothing was marked, so it is to be read with
+    ``lesion_recall``.
     Beside the report, ``masks.npz`` holds ``case_id`` (``N``) and bool ``predicted`` and ``reference`` (``N 2 X Y``).
 
     Reads of each finished case ``image`` ``1 X Y`` in [-1, 1], ``pred`` and ``label`` ``2 X Y`` (tibia and lesion, 0 or

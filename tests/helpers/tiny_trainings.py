@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from monai.bundle import ConfigParser
 
-from shared.data import phantom_brain, phantom_tibia
 from shared.methods.tsgm.cyclegan import CycleGAN
 from shared.runs.weights import save_half
+from shared.simulation import phantom_brain, phantom_tibia
 from tests.helpers.bundle import Bundle, tumours_and_healthy
 
 UNET = {"unet#multipliers": [1, 2], "unet#attention_levels": [1]}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from monai.transforms import Lambdad
 
-from shared.evaluation import segmenter_report
+from shared.reports import segmenter_report
 from shared.reports.segmenter_report import SegmenterReport, overlap_metrics
 from tests.helpers.evaluations import FAILURE, evaluate
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from shared.evaluation import training_sets_page
+from shared.reports import training_sets_page
 from shared.reports.radiograph_grid import LESION_COLOUR, TIBIA_COLOUR
 from shared.reports.training_sets_page import comparison_table, outlines_figure, outlines_grid
 

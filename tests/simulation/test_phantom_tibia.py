@@ -15,7 +15,7 @@ from monai.transforms import LoadImage
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from shared.data import bone_projection
+from shared.simulation import bone_projection
 from shared.simulation.bone_projection import STEP, Pose, project
 from shared.simulation.infant_ankle import draw_ankle
 from shared.simulation.phantom_tibia import Radiograph, main, make_radiograph, write_radiograph

@@ -133,7 +133,7 @@ def test_what_a_bare_python_runs_needs_the_standard_library_only(name):
 def test_pytest_gets_the_fast_set_all_or_the_users_selection():
     python, start = Path("python"), ["python", "-m", "pytest", *run_tests.PARALLEL]
     assert run_tests.pytest_command(python, []) == [*start, *run_tests.FAST]
-    assert run_tests.pytest_command(python, ["--all", "-x", "tests/data"]) == [*start, "-x", "tests/data"]
+    assert run_tests.pytest_command(python, ["--all", "-x", "tests/brains"]) == [*start, "-x", "tests/brains"]
     assert run_tests.pytest_command(python, ["-m", "slow"])[-4:] == [*run_tests.FAST, "-m", "slow"]  # the last -m holds
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.data import phantom_tibia
+from shared.simulation import phantom_tibia
 from tools import federated_job
 from tools.environment import FLARE, ROOT, environment_python
 

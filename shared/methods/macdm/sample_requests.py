@@ -55,8 +55,8 @@ def source_requests(
     """Requests of samples that start at given radiographs: of the same class a variation, of the other a translation.
 
     Args:
-        cases: good ones of a :class:`~...radiographs.door.RadiographDoor` that needs the masks that the network knows and
-            ``class_label``; if what is sampled is to train a network, of its training section only.
+        cases: good ones of a :class:`~...radiographs.door.RadiographDoor` that needs the masks that the network knows
+            and ``class_label``; if what is sampled is to train a network, of its training section only.
         samples: of each case and class, at least 1.
         classes: of 0 and 1.
         class_names: of class 0 and 1; files are named after them.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.ndimage import label, uniform_filter
 
-from shared.cycle import pseudo_lesions
+from shared.methods.tsgm import pseudo_lesions
 from shared.methods.tsgm.pseudo_lesions import blobs, simulated_lesions, transplant, uniform
 
 SEQUENCES = ["t1", "t1ce", "flair"]
