@@ -1,1 +1,1 @@
-"""Commands of the collection; each file is run as ``python tools/<name>.py``."""
+"""Commands of the collection; each file is run as ``python -m tools.<name>``."""

@@ -1,4 +1,4 @@
-"""Ask a running MONAI Label server: ``python tools/ask_monai_label.py http://127.0.0.1:8000 MODEL IMAGE OUTPUT_DIR``.
+"""Ask a running MONAI Label server: ``python -m tools.ask_monai_label http://127.0.0.1:8000 MODEL IMAGE OUTPUT_DIR``.
 
 IMAGE is a NIfTI file, or of the radiographs a PNG or DICOM file too. OUTPUT_DIR gets ``<name>_label.nii.gz`` or, for
 PNG and DICOM, ``.png``, and ``<name>_overlay.png``: the image (of a volume the axial slice with most of the label) and
@@ -19,14 +19,13 @@ import numpy as np
 import requests
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from shared.cases.folder_cases import NIFTI
+from shared.radiographs.reading import read_radiograph
+from shared.radiographs.screen import to_screen
+from shared.reports.radiograph_grid import outlined, picture_grid
+from shared.runs.files import replacing
 
-from shared.cases.folder_cases import NIFTI  # noqa: E402
-from shared.radiographs.reading import read_radiograph  # noqa: E402
-from shared.radiographs.screen import to_screen  # noqa: E402
-from shared.reports.radiograph_grid import outlined, picture_grid  # noqa: E402
-from shared.runs.files import replacing  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 PERCENTILES = (0.5, 99.5)  # of the image, black and white of the picture
 

@@ -1,13 +1,13 @@
 """Cost and quality of a bundle's settings, side by side on the same cases in one run.
 
-    python tools/benchmark.py DATALIST.json --bundle mmccd --section validation --output_dir OUT
+    python -m tools.benchmark DATALIST.json --bundle mmccd --section validation --output_dir OUT
 
-DATALIST.json holds labelled cases (``tools/make_datalist.py lgg2d`` or ``implanted`` makes one; cases of the group
-"healthy" count as lesion-free). For each setting it gives network evaluations, FLOPs, time relative to the first row,
-Dice at the threshold, best Dice and AUPRC, with the paired difference of Dice and the correlation of the maps to the
-first setting; for TSGM also how its samples compare with those of the first setting: the root mean square difference of
-their means and the ratio of their standard deviations. The threshold of MMCCD and TSGM is refitted for each setting to
-the lesion-free tissue of the same cases.
+DATALIST.json holds labelled cases (``python -m tools.make_datalist``, ``lgg2d`` or ``implanted``, makes one; cases of
+the group "healthy" count as lesion-free). For each setting it gives network evaluations, FLOPs, time relative to the
+first row, Dice at the threshold, best Dice and AUPRC, with the paired difference of Dice and the correlation of the
+maps to the first setting; for TSGM also how its samples compare with those of the first setting: the root mean square
+difference of their means and the ratio of their standard deviations. The threshold of MMCCD and TSGM is refitted for
+each setting to the lesion-free tissue of the same cases.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from nibabel.affines import apply_affine
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from shared.anomaly.calibration import calibrate, lesion_free_values
+from shared.brains.volume import superior_axis
+from shared.evaluation.cohort import HEALTHY, case_metrics
+from shared.evaluation.statistics import bootstrap_interval, paired_difference
+from shared.runs.tables import write_csv
 
-from shared.anomaly.calibration import calibrate, lesion_free_values  # noqa: E402
-from shared.brains.orientation import superior_axis  # noqa: E402
-from shared.evaluation.cohort import HEALTHY, case_metrics, write_table  # noqa: E402
-from shared.evaluation.statistics import bootstrap_interval, paired_difference  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 FULL_FIELD = [96, 112, 96]  # voxels of 2 mm that hold the paper's 192 mm field and any head in MNI space
 LEADING_100 = list(range(990, -1, -10))
@@ -197,8 +197,8 @@ def main() -> None:
             summary.append({**cost, **relative, "group": group, "cases": len(members), **quality, **paired})
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    write_table(output / "benchmark_cases.csv", [row for rows in tables for row in rows])
-    write_table(output / "benchmark.csv", summary)
+    write_csv(output / "benchmark_cases.csv", [row for rows in tables for row in rows])
+    write_csv(output / "benchmark.csv", summary)
     for row in summary:
         print("  ".join(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
     print(f"columns: {', '.join(summary[0])}\nwritten: {output.resolve()}/benchmark.csv and benchmark_cases.csv")

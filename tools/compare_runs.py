@@ -1,6 +1,6 @@
 """Compare evaluated runs on the same cases: a table with paired differences to the first, and a picture by case.
 
-    python tools/compare_runs.py TABLE.md "default=OUT" "thresholded FLAIR=OUT_FLAIR" ...
+    python -m tools.compare_runs TABLE.md "default=OUT" "thresholded FLAIR=OUT_FLAIR" ...
 
 Each folder holds the ``metrics.csv`` of an ``evaluate.json`` run. TABLE.md gets a Markdown table, TABLE.png the Dice of
 every case. Intervals are 95 % bootstrap intervals over cases.
@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from shared.evaluation.statistics import bootstrap_interval, paired_difference
+from shared.runs.files import replacing
 
-from shared.evaluation.statistics import bootstrap_interval, paired_difference  # noqa: E402
-from shared.runs.files import replacing  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 MEANS = {
     "auprc": "AUPRC",

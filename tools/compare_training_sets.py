@@ -1,6 +1,6 @@
 """What generated radiographs are worth: ResNet-34 and U-Net trained with and without them, on held-out radiographs.
 
-    python tools/compare_training_sets.py --reference REFERENCE.json --held_out TEST.json --generated SAMPLES.json \\
+    python -m tools.compare_training_sets --reference REFERENCE.json --held_out TEST.json --generated SAMPLES.json \\
         --output_dir OUT [--tasks resnet34,unet] [--seeds 0,1,2] [-- --max_epochs 30 --size 128]
 
 REFERENCE.json has the sections training and validation, TEST.json the section test, SAMPLES.json the section training,
@@ -19,23 +19,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from shared.cases.datalists import check_splits, read_section  # noqa: E402
-from shared.evaluation.cohort import write_table  # noqa: E402
-from shared.evaluation.training_sets import MEASURES, compare_training_sets  # noqa: E402
-from shared.reports.page import failed_cases, run_information, write_json, write_page  # noqa: E402
-from shared.reports.training_sets_page import (  # noqa: E402
+from shared.cases.datalists import check_splits, read_section
+from shared.evaluation.training_sets import MEASURES, compare_training_sets
+from shared.reports.page import failed_cases, write_page
+from shared.reports.training_sets_page import (
     comparison_table,
     introduction,
     outlines_figure,
     outlines_grid,
 )
-from shared.runs.errors import DataListError  # noqa: E402
-from shared.runs.files import replacing  # noqa: E402
-from shared.runs.weights import sha256  # noqa: E402
-from tools.training_set_runs import ARMS, Run, RunFailure, carry_out  # noqa: E402
+from shared.runs.errors import DataListError
+from shared.runs.files import replacing
+from shared.runs.run_information import run_information
+from shared.runs.tables import (
+    write_csv,
+    write_json,
+)
+from shared.runs.weights import sha256
+from tools.training_set_runs import ARMS, Run, RunFailure, carry_out
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def check_lists(given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -92,7 +95,7 @@ def compare(runs: Sequence[Run], given: argparse.Namespace) -> Path:
                 temporary.write_bytes(picture)
             parts.append(outlines_figure(picture, list(ARMS), shown, given.seeds[0]))
     facts = {**run_information(), **json.loads((out / "settings.json").read_text()), "seeds": given.seeds}
-    write_table(out / "comparison.csv", [{"task": task, **row} for task, rows in tables.items() for row in rows])
+    write_csv(out / "comparison.csv", [{"task": task, **row} for task, rows in tables.items() for row in rows])
     write_json(out / "comparison.json", {"run": facts, "tasks": tables, "failures": left_out})
     write_page(out / "comparison.html", "Training sets with and without generated radiographs", parts, facts)
     return out / "comparison.html"

@@ -1,4 +1,4 @@
-"""The collection's own virtual environments, made from a bare Python: ``python tools/environment.py`` makes ``.venv``.
+"""The collection's own virtual environments, made from a bare Python: ``python -m tools.environment`` makes ``.venv``.
 
 Needs the standard library only.
 """

@@ -1,4 +1,4 @@
-"""Export a bundle's network: ``python tools/export_bundle.py NAME --format torchscript|onnx --output_dir DIR``.
+"""Export a bundle's network: ``python -m tools.export_bundle NAME --format torchscript|onnx --output_dir DIR``.
 
 The network of ``inference.json`` with the weights of ``models`` is traced on an example of the inputs that the metadata
 describe, written as ``<name>.ts`` or ``<name>.onnx``, read again, and compared with PyTorch on other inputs, of another
@@ -20,6 +20,7 @@ from monai.bundle.scripts import _get_fake_spatial_shape
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
+
 TOLERANCE = 1e-4  # of the largest value
 
 Run = Callable[[Sequence[Tensor]], Tensor]

@@ -1,6 +1,6 @@
 """A job of NVIDIA FLARE that trains a bundle at several sites: no scan leaves its site, only weights do.
 
-    python tools/federated_job.py BUNDLE JOB --site hospital_a=/data/a --site hospital_b=/data/b [--rounds 10] \\
+    python -m tools.federated_job BUNDLE JOB --site hospital_a=/data/a --site hospital_b=/data/b [--rounds 10] \\
         [--local_epochs 1] [--initial_weights models/model.pt] [-- --amp true --batch_size 4]
 
 BUNDLE is the folder of the bundle, at the same path on the server and at every site; ``--site`` names each and its
@@ -18,10 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from shared.runs.tables import write_json
 
-from shared.reports.page import write_json  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 _SHAREABLES = "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator"
 _AGGREGATOR = "nvflare.app_common.aggregators.intime_accumulate_model_aggregator.InTimeAccumulateWeightedAggregator"

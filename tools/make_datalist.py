@@ -1,4 +1,4 @@
-"""Write a datalist (JSON, Decathlon style) for the bundles: ``python tools/make_datalist.py KIND SOURCE OUTPUT.json``.
+"""Write a datalist (JSON, Decathlon style) for the bundles: ``python -m tools.make_datalist KIND SOURCE OUTPUT.json``.
 
 KIND says how SOURCE is laid out:
 
@@ -36,17 +36,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from shared.cases import datalists  # noqa: E402
-from shared.cases.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient  # noqa: E402
-from shared.cases.folder_cases import split_sequence, subjects_of_folder  # noqa: E402
-from shared.datasets.bids_cases import bids_cases  # noqa: E402
-from shared.datasets.duplicates import check_duplicates  # noqa: E402
-from shared.datasets.implants import implanted_sections  # noqa: E402
-from shared.datasets.msd_cases import msd_cases  # noqa: E402
-from shared.datasets.radiograph_sources import chest_xray_cases, lgg2d_slice_sections  # noqa: E402
-from shared.runs.errors import DataListError, InputError  # noqa: E402
+from shared.cases import datalists
+from shared.cases.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient
+from shared.cases.folder_cases import split_sequence, subjects_of_folder
+from shared.datasets.bids_cases import bids_cases
+from shared.datasets.duplicates import check_duplicates
+from shared.datasets.implants import implanted_sections
+from shared.datasets.msd_cases import msd_cases
+from shared.datasets.radiograph_sources import chest_xray_cases, lgg2d_slice_sections
+from shared.runs.errors import DataListError, InputError
 
 Case = dict[str, Any]
 _SECTION_OF = {"train": "training", "val": "validation", "test": "test"}

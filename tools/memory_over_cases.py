@@ -1,6 +1,6 @@
 """Draw the memory of an inference run over its cases; what follows the picture are options of the bundle's command.
 
-    python tools/memory_over_cases.py CURVE.png --config_file .../inference.json --bundle_root ... --output_dir OUT ...
+    python -m tools.memory_over_cases CURVE.png --config_file .../inference.json --bundle_root ... --output_dir OUT ...
 
 OUT is one of no earlier run. Linux only: the kernel says how much memory is resident.
 """

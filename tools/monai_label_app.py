@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.reports.page import write_json
+from shared.runs.tables import write_json
 from tools.package_bundle import ROOT, contents, stage
 from tools.serve_monai_label import SEGMENTER
 

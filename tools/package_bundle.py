@@ -1,4 +1,4 @@
-"""Pack bundles for release: ``python tools/package_bundle.py NAME [NAME ...] --output_dir DIR``, or ``--all``.
+"""Pack bundles for release: ``python -m tools.package_bundle NAME [NAME ...] --output_dir DIR``, or ``--all``.
 
 Each becomes ``<name>_v<version>.zip`` with the one top folder ``<name>``, which runs without this repository: the code
 of ``shared`` lies in its ``scripts``, the weights in its ``models``, and in ``example`` a simulated case to try it on.
@@ -21,12 +21,11 @@ from pathlib import Path
 from monai.bundle import download_large_files
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from shared.runs.files import replacing
+from shared.runs.tables import write_json
+from tools.example_case import write_example
 
-from shared.reports.page import write_json  # noqa: E402
-from shared.runs.files import replacing  # noqa: E402
-from tools.example_case import write_example  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if (folder / "configs").is_dir())
 CONTENT = ("LICENSE", "configs/*.json", "configs/*.conf", "docs/*")

@@ -1,4 +1,4 @@
-"""See the collection work, from a bare Python: ``python tools/quickstart.py [--bundle mmccd] [--output_dir OUT]``.
+"""See the collection work, from a bare Python: ``python -m tools.quickstart [--bundle mmccd] [--output_dir OUT]``.
 
 Makes the environment, simulates what the bundle takes, runs it through ``python -m monai.bundle run``, and says what
 was found: for the bundles of anomalies three brains (healthy and two with a lesion) and healthy ones that set the
@@ -14,10 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tools.environment import ROOT, EnvironmentFailure, environment_python  # noqa: E402
-from tools.quickstart_steps import BRAIN_DEMOS, Step, steps  # noqa: E402
+from tools.environment import ROOT, EnvironmentFailure, environment_python
+from tools.quickstart_steps import BRAIN_DEMOS, Step, steps
 
 
 class StepFailure(RuntimeError):

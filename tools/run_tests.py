@@ -1,4 +1,4 @@
-"""Run the tests in the collection's own environment: ``python tools/run_tests.py [--all] [pytest arguments]``.
+"""Run the tests in the collection's own environment: ``python -m tools.run_tests [--all] [pytest arguments]``.
 
 The fast set by default; ``--all`` adds the slow tests and those on the real data in ``../shared/data``. A process per
 core, each with one thread, takes the test files in turn; ``-n 0`` runs all in one process, as a debugger needs it.
@@ -14,9 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tools.environment import ROOT, EnvironmentFailure, environment_python  # noqa: E402
+from tools.environment import ROOT, EnvironmentFailure, environment_python
 
 FAST = ("-m", "not slow and not real_data")
 PARALLEL = ("-n", str(os.cpu_count() or 1), "--dist", "loadfile")  # a file's fixtures are set up once

@@ -1,6 +1,6 @@
 """Draw samples under several settings of MaC-DM and measure each: one table of cost and quality, with pictures.
 
-    python tools/sample_study.py OUT --vary steps=10,25,50 --vary guidance=0,1,2 --set samples=32 \\
+    python -m tools.sample_study OUT --vary steps=10,25,50 --vary guidance=0,1,2 --set samples=32 \\
         --measure reference=REF.json --measure held_out=TEST.json --measure features=FEATURES.pt ...
 
 Every combination of the values of ``--vary`` is one setting. ``--set`` goes to all sampling runs (``inference.json``,
@@ -26,12 +26,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from shared.reports.page import Html, figure, table, write_page
+from shared.reports.radiograph_grid import outlined, picture_grid
+from shared.runs.files import replacing
+from shared.runs.run_information import run_information
+from shared.runs.tables import write_csv
 
-from shared.reports.page import Html, figure, run_information, table, write_csv, write_page  # noqa: E402
-from shared.reports.radiograph_grid import outlined, picture_grid  # noqa: E402
-from shared.runs.files import replacing  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 BUNDLE = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 SHOWN = 6  # samples of each setting, evenly over its run, accepted or not

@@ -1,4 +1,4 @@
-"""Serve the bundles to MONAI Label, and to 3D Slicer behind it: ``python tools/serve_monai_label.py --studies DIR``.
+"""Serve the bundles to MONAI Label, and to 3D Slicer behind it: ``python -m tools.serve_monai_label --studies DIR``.
 
 DIR holds brain-extracted scans as NIfTI files, or radiographs as PNG or NIfTI; the server writes labels below it. The
 first start makes an environment, ``.venv-monailabel``, and in ``--app_dir`` a copy of each bundle, which training on
@@ -15,9 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tools.environment import MONAI_LABEL, ROOT, EnvironmentFailure, environment_python  # noqa: E402
+from tools.environment import MONAI_LABEL, ROOT, EnvironmentFailure, environment_python
 
 BUNDLES = sorted(folder.name for folder in (ROOT / "bundles").iterdir() if folder.name.startswith("brain_mri"))
 SEGMENTER = "tibia_radiograph_fracture_segmentation"  # of tibia_radiograph_synthesis_macdm

@@ -1,8 +1,8 @@
-"""Verify bundles as the model zoo does, without a network: ``python tools/verify_bundle.py NAME ... [--run]``.
+"""Verify bundles as the model zoo does, without a network: ``python -m tools.verify_bundle NAME ... [--run]``.
 
-NAME is a folder in ``bundles``, another folder, or a zip of ``tools/package_bundle.py``. Checked are files, name and
-sizes, sums of the weights, metadata and changelog, the properties of MONAI's workflows, and what the network takes and
-gives. With ``--run`` the network is exported to TorchScript and ONNX and compared with PyTorch, the example case is
+NAME is a folder in ``bundles``, another folder, or a zip of ``python -m tools.package_bundle``. Checked are files, name
+and sizes, sums of the weights, metadata and changelog, the properties of MONAI's workflows, and what the network takes
+and gives. With ``--run`` the network is exported to TorchScript and ONNX and compared with PyTorch, the example case is
 run, and its numbers are compared with those expected. The exit code is 1 when something is wrong.
 """
 
@@ -18,11 +18,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from tools.bundle_checks import wrong_bundle
+from tools.example_case import FOLDER, ExampleFailure, described, differences, run_example, write_example
 
-from tools.bundle_checks import wrong_bundle  # noqa: E402
-from tools.example_case import FOLDER, ExampleFailure, described, differences, run_example, write_example  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 NEED_ALL_FILES = ("input and output of the network", "exports", "example case")
 # In a process of its own, started outside the repository: the package of every bundle is called scripts.
@@ -81,12 +80,12 @@ def wrong_network(bundle: Path) -> list[str]:
 
 
 def wrong_exports(bundle: Path, temporary: Path) -> list[str]:
-    """What `tools/export_bundle.py` says of the formats whose export fails or differs from PyTorch."""
+    """What `python -m tools.export_bundle` says of the formats whose export fails or differs from PyTorch."""
     wrong = []
     for form in ("torchscript", "onnx"):
-        command = [sys.executable, "-W", "ignore", str(ROOT / "tools" / "export_bundle.py"), str(bundle)]
+        command = [sys.executable, "-W", "ignore", "-m", "tools.export_bundle", str(bundle)]
         command += ["--format", form, "--output_dir", str(temporary / "exports")]
-        done = subprocess.run(command, cwd=temporary, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
             wrong.append(f"{form}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     return wrong

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
-from ..brains.orientation import superior_axis
+from ..brains.volume import superior_axis
 
 
 def large_components(mask: np.ndarray, min_share: float) -> np.ndarray:

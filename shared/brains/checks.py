@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..runs.errors import InputError
-from .axial_stack import MAX_SLICE_CM2, MIN_SLICE_CM2, is_short, largest_slice
 from .contrast import check_contrast
-from .volume import Volume
+from .volume import MAX_SLICE_CM2, MIN_SLICE_CM2, Volume, is_short, largest_slice
 from .whole_head import MAX_BRAIN_LITRES, why_not_a_brain
 
 MIN_BRAIN_LITRES = 0.1

@@ -11,7 +11,7 @@ from monai.transforms import Compose
 from torch.utils.data import Dataset
 
 from ..runs.errors import DataListError
-from ..training.seeding import derive_seed
+from ..runs.seeds import derive_seed
 
 MASKS = ("brain_mask", "lesion_free")
 

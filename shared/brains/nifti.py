@@ -13,9 +13,9 @@ import numpy as np
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 
+from ..cases.sequence_cases import NAME_VOLUMES
 from ..runs.errors import InputError
-from .orientation import superior_axis
-from .volume import Volume
+from .volume import Volume, superior_axis
 
 MAX_VOXELS = 512**3
 MIN_VOXELS_PER_AXIS = 8
@@ -23,7 +23,6 @@ MIN_EXTENT_MM = 30.0
 _BYTES_PER_VOXEL = 40  # image, mask, two maps and the pseudo-healthy brain in float32, each twice while it is resampled
 _MAGIC = {348: b"n+1", 540: b"n+2"}  # size of the header -> single-file NIfTI-1, NIfTI-2
 _RESAVE = "Save it again from the software that made it, with a valid affine in mm"
-NAME_VOLUMES = """Name the volumes of a 4D --image in the order of the file: --channels "['flair','t1','t1ce','t2']\""""
 
 
 def read_volume(file: str, key: str, slices: bool = False) -> Volume:

@@ -9,8 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from ..cases.sequence_cases import check_channels, primary_of
-from .nifti import NAME_VOLUMES
+from ..cases.sequence_cases import NAME_VOLUMES, check_channels, primary_of
 
 
 class SequenceChannelsd(Transform):

@@ -1,12 +1,28 @@
-"""A volume that was read from a file, and its geometry."""
+"""A volume that was read from a file, its geometry, and which way is up in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import nibabel as nib
 import numpy as np
 
-from .orientation import superior_axis
+SUPERIOR = 2
+"""Number of the inferior-superior axis of the world (RAS+)."""
+SHORT_STACK_MM = 60.0
+MIN_SLICE_CM2 = 20.0
+MAX_SLICE_CM2 = 280.0  # largest slice of extracted brains, also in MNI space: up to 233; of heads: 300 to 350
+
+
+def superior_axis(affine: np.ndarray) -> tuple[int, int]:
+    """The voxel axis closest to inferior-superior, and 1 where its index grows upwards, -1 where it grows downwards.
+
+    Args:
+        affine: ``4 4``, voxel indices to mm (RAS+), not singular.
+    """
+    orientation = nib.io_orientation(np.asarray(affine))
+    axis = int(np.flatnonzero(orientation[:, 0] == SUPERIOR)[0])
+    return axis, int(orientation[axis, 1])
 
 
 @dataclass
@@ -38,3 +54,22 @@ class Volume:
     def pixel_spacing(self) -> tuple[float, float]:
         """Voxel size in mm within an axial slice."""
         return tuple(s for axis, s in enumerate(self.spacing) if axis != self.slice_axis)
+
+
+def is_short(volume: Volume) -> bool:
+    """Whether the axial slices of a volume, ``X Y Z``, span less than 60 mm."""
+    return volume.data.shape[volume.slice_axis] * volume.spacing[volume.slice_axis] < SHORT_STACK_MM
+
+
+def largest_slice(volume: Volume, brain: np.ndarray) -> tuple[Volume, float]:
+    """The axial slice with the largest area of brain, as a volume of one slice, and that area in cm2.
+
+    Args:
+        volume: ``X Y Z``.
+        brain: ``X Y Z`` bool.
+    """
+    axis = volume.slice_axis
+    counts = brain.sum(axis=tuple(a for a in range(3) if a != axis))
+    largest = int(counts.argmax())
+    slice_ = Volume(volume.file, volume.key, volume.data.take([largest], axis=axis), volume.affine)
+    return slice_, float(counts[largest] * np.prod(volume.pixel_spacing)) / 100

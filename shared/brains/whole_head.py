@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from .axial_stack import MAX_SLICE_CM2, is_short, largest_slice
-from .volume import Volume
+from .volume import MAX_SLICE_CM2, Volume, is_short, largest_slice
 
 MAX_BRAIN_LITRES = 2.5  # extracted brains, also in MNI space: 1.0 to 2.1; heads: 3.2 to 6.4
 MAX_SKULL_FRACTION = 0.1  # extracted brains: at most 0.03; heads, however cropped or thresholded: at least 0.19 (T1)

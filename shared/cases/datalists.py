@@ -66,7 +66,7 @@ def gather_cases(
         if companions:
             raise DataListError(
                 f"--dataset_dir gives one file per case, but each case also needs its {' and '.join(companions)}; make "
-                "a datalist (python tools/make_datalist.py folder FOLDER LIST.json) and pass --datalist LIST.json"
+                "a datalist (python -m tools.make_datalist folder FOLDER LIST.json) and pass --datalist LIST.json"
             )
         return cases_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), sequence)
     list_file = Path(resolve_path(str(datalist), Path.cwd()))
@@ -104,7 +104,7 @@ def read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
     except OSError as error:
         raise DataListError(f"{list_file}: cannot be read ({error.strerror}); pass an existing LIST.json") from error
     except ValueError as error:
-        raise DataListError(f"{list_file}: is not JSON ({error}); see tools/make_datalist.py") from error
+        raise DataListError(f"{list_file}: is not JSON ({error}); see python -m tools.make_datalist --help") from error
     if not isinstance(datalist, dict) or not isinstance(datalist.get(section), list):
         sections = (
             ", ".join(k for k, v in datalist.items() if isinstance(v, list)) if isinstance(datalist, dict) else ""
@@ -191,3 +191,22 @@ def split_by_patient(
     ends = [round(sum(fractions[: i + 1]) * len(patients)) for i in range(len(SECTIONS))]
     dealt = (sorted(patients[a:b]) for a, b in zip((0, *ends), ends, strict=False))
     return {s: [case for p in members for case in by_patient[p]] for s, members in zip(SECTIONS, dealt, strict=True)}
+
+
+def write_datalist(folder: Path, cases: Sequence[dict[str, Any]], section: str | None = None) -> Path:
+    """Write ``datalist.json`` of the cases into their folder and return its path.
+
+    Args:
+        folder: where the cases' files lie, to which their paths are relative.
+        cases: as a datalist holds them.
+        section: of all of them; None: the last eighth is ``validation`` (from eight cases on), the rest ``training``.
+    """
+    datalist: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
+    if section is not None:
+        datalist[section] = list(cases)
+    else:
+        first_validation = len(cases) - len(cases) // 8
+        datalist["training"], datalist["validation"] = list(cases[:first_validation]), list(cases[first_validation:])
+    path = folder / "datalist.json"
+    path.write_text(json.dumps(datalist, indent=1) + "\n", encoding="utf-8")
+    return path

@@ -6,10 +6,11 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from ..brains.nifti import NAME_VOLUMES
 from ..runs.errors import DataListError
 from .datalists import SEQUENCES, gather_cases, read_section, resolve_listed, resolve_path
 from .folder_cases import NIFTI, split_sequence, subjects_of_folder
+
+NAME_VOLUMES = """Name the volumes of a 4D --image in the order of the file: --channels "['flair','t1','t1ce','t2']\""""
 
 _FURTHER = ("brain_mask", "label", "group")
 

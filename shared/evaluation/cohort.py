@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
-from ..brains.orientation import superior_axis
+from ..brains.volume import superior_axis
 from ..runs.engine import finished_cases
-from ..runs.files import replacing
+from ..runs.tables import write_csv
 from .detection import detection_intervals
 from .segmentation import best_dice, ranking_metrics, segmentation_metrics
 from .slice_metrics import TENTHS, free_voxels_by_height, hd95_in_plane, slice_metrics
@@ -97,14 +95,6 @@ def _pooled_rate(marked: np.ndarray, counted: np.ndarray) -> Interval:
     return bootstrap_interval(np.arange(counted.size), statistic=ratio)
 
 
-def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of equal keys as CSV, atomically."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 class CohortMetrics:
     """Handler for an evaluator: write ``metrics.csv`` (per case) and ``metrics_summary.csv`` (per group).
 
@@ -149,11 +139,11 @@ class CohortMetrics:
             logger.error("no case has a label: nothing to evaluate")
             return
         summary = summarise(self.rows)
-        write_table(os.path.join(self.output_dir, "metrics.csv"), self.rows)
-        write_table(os.path.join(self.output_dir, "metrics_summary.csv"), summary)
+        write_csv(os.path.join(self.output_dir, "metrics.csv"), self.rows)
+        write_csv(os.path.join(self.output_dir, "metrics_summary.csv"), summary)
         if self.by_slice:
             heights = summarise_heights(np.stack(self.heights))
-            write_table(os.path.join(self.output_dir, "false_positives_by_height.csv"), heights)
+            write_csv(os.path.join(self.output_dir, "false_positives_by_height.csv"), heights)
         for row in summary:
             if row["metric"] in ("dice", "dice_lesion_slices", "auprc", "false_positive_ml", "detection_auroc"):
                 logger.info("%(group)s: %(metric)s %(estimate).3f (%(low).3f to %(high).3f, %(cases)d cases)", row)

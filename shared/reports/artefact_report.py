@@ -14,14 +14,14 @@ from torch.utils.data import Dataset
 
 from ..anomaly.baselines import IntensityHistogram
 from ..evaluation.artefact_summary import BASELINE, SCORES, summarise_artefacts
-from ..evaluation.cohort import write_table
 from ..runs.case_records import CaseRecords
-from ..runs.engine import finished_cases, log_failure
+from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.files import replacing
-from ..runs.interruption import end_if_interrupted
+from ..runs.run_information import run_information
+from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
 from .artefact_page import detection_tables, severity_curves
-from .page import Html, figure, run_information, write_csv, write_json, write_page
+from .page import Html, figure, write_page
 
 ORIGIN = ("case_id", "healthy_id", "artefact", "severity", "artefact_parameters", "image")
 
@@ -94,7 +94,7 @@ class ArtefactDetection:
         curves = severity_curves(summary, scores)
         run = {**run_information(), **self.facts, "reference scans": len(self.reference)}
         write_csv(self.folder / "report.csv", rows)
-        write_table(self.folder / "detection.csv", summary)
+        write_csv(self.folder / "detection.csv", summary)
         with replacing(self.folder / "severity_curves.png") as temporary:
             temporary.write_bytes(curves)
         write_json(self.folder / "report.json", {"run": run, "detection": summary, "volumes": rows})

@@ -15,11 +15,11 @@ from nibabel.affines import voxel_sizes
 from ..anomaly.calibration import Calibration
 from ..brains.door import Door
 from ..runs.case_records import CaseRecords
-from ..runs.engine import finished_cases, log_failure
-from ..runs.interruption import end_if_interrupted
+from ..runs.engine import end_if_interrupted, finished_cases, log_failure
+from ..runs.run_information import run_information
 from ..runs.weights import sha256
 from .case_picture import case_picture
-from .page import run_information, write_report
+from .page import write_report
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,10 @@ from ignite.engine import Engine, Events
 from ..cases.checked_cases import CheckedCases
 from ..evaluation.statistics import Interval
 from ..runs.engine import finished_cases
+from ..runs.run_information import run_information
+from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
-from .page import Html, failed_cases, run_information, table, write_csv, write_json, write_page
+from .page import Html, failed_cases, table, write_page
 
 logger = logging.getLogger(__name__)
 

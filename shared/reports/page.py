@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
-import json
-import math
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import monai
-import numpy as np
-import torch
+from ..runs.tables import as_text, columns, write_csv, write_json, write_text
 
 _STYLE = """
 * { print-color-adjust: exact; }
@@ -42,73 +32,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Html:
     return Html(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
 
 
-def run_information() -> dict[str, str]:
-    """Versions, machine type and command line of this process."""
-    return {
-        "command": shlex.join(sys.argv),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "monai": monai.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-    }
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON takes it: NaN is null, infinity a string, numpy types are Python's."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (np.generic, np.ndarray)):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def _text(value: Any, digits: int | None = None) -> str:
-    """A value as a cell: lists joined by semicolons, NaN and None empty, floats rounded where digits are given."""
-    value = _plain(value)
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {_text(part, digits)}" for key, part in value.items())
-    if isinstance(value, list):
-        return "; ".join(_text(part, digits) for part in value)
-    if isinstance(value, float) and digits:
-        return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
-    return "" if value is None else str(value)
-
-
 def _html(value: Any) -> Html:
-    return value if isinstance(value, Html) else Html(escape(_text(value, 4)))
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    # A file name that is not valid Unicode must not cost the report of all cases.
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, atomically, ``case_id`` first; what a row lacks is empty."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["case_id", *(c for c in _columns(rows) if c != "case_id")], restval="")
-    writer.writeheader()
-    writer.writerows({key: _text(value) for key, value in row.items()} for row in rows)
-    _write(Path(path), text.getvalue())
-
-
-def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, atomically: NaN as null, infinity as a string, numpy types as Python's, others as their text."""
-    _write(Path(path), json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False))
+    return value if isinstance(value, Html) else Html(escape(as_text(value, 4)))
 
 
 def write_page(path: str | Path, title: str, parts: Sequence[Html], run: Mapping[str, Any]) -> None:
@@ -116,7 +41,7 @@ def write_page(path: str | Path, title: str, parts: Sequence[Html], run: Mapping
     body = [f"<h1>{escape(title)}</h1>", *parts, f"<h2>This run</h2>{table(['fact', 'value'], list(run.items()))}"]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     page = f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
-    _write(Path(path), page)
+    write_text(path, page)
 
 
 def failed_cases(failures: Sequence[Mapping[str, str]]) -> Html:
@@ -183,12 +108,12 @@ def _parts(
         failed_cases(failures),
     ]
     if rows:
-        columns = ["case_id", *(column for column in _columns(rows) if column != "case_id")]
-        cells = [[row.get(column) for column in columns] for row in rows]
+        names = columns(rows)
+        cells = [[row.get(name) for name in names] for row in rows]
         for number, (row, row_cells) in enumerate(zip(rows, cells)):
             if row["case_id"] in pictures:
                 row_cells[0] = Html(f'<a href="#case{number}">{_html(row["case_id"])}</a>')
-        parts.append(f"<h2>Cases</h2>{table([column.replace('_', ' ') for column in columns], cells)}")
+        parts.append(f"<h2>Cases</h2>{table([name.replace('_', ' ') for name in names], cells)}")
     parts += [f"<h2>{escape(heading)}</h2>{_html(body)}" for heading, body in sections]
     if pictures:
         parts.append(
@@ -206,6 +131,6 @@ def _figure(number: int, row: Mapping[str, Any], picture: bytes) -> Html:
     name = _html(row["case_id"])
     facts = [("{} ml above the threshold", "anomaly_ml"), ("score {}", "score"), ("percentile {}", "score_percentile")]
     facts.append(("quality percentile {}", "quality_percentile"))
-    caption = [text.format(_text(row[key], 4)) for text, key in facts if _text(row.get(key))]
+    caption = [text.format(as_text(row[key], 4)) for text, key in facts if as_text(row.get(key))]
     caption += [f"warning: {_html(warning)}" for warning in row.get("warnings") or ()]
     return figure(picture, f"slices of {row['case_id']}", f"<b>{name}</b>: {'; '.join(caption)}", f"case{number}")

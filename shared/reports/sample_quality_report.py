@@ -22,8 +22,10 @@ from ..evaluation.sample_quality import (
 )
 from ..evaluation.statistics import Interval
 from ..radiographs.door import CLASSES, RadiographDoor
+from ..runs.run_information import run_information
+from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
-from .page import Html, failed_cases, run_information, table, write_csv, write_json, write_page
+from .page import Html, failed_cases, table, write_page
 from .sample_quality_page import closest_pairs, disagreements, distance_histogram, measures_table
 
 _MIN_SET = 5  # radiographs with features, for the discriminant and the kernel distance

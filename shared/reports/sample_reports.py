@@ -20,10 +20,11 @@ from PIL import Image
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..radiographs.door import MASKS, RadiographDoor
 from ..runs.case_records import CaseRecords
-from ..runs.engine import finished_cases, log_failure
-from ..runs.interruption import end_if_interrupted
+from ..runs.engine import end_if_interrupted, finished_cases, log_failure
+from ..runs.run_information import run_information
+from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
-from .page import Html, failed_cases, figure, run_information, table, write_csv, write_json, write_page
+from .page import Html, failed_cases, figure, table, write_page
 from .radiograph_grid import outlined, picture_grid, png
 from .sample_files import listed_sample, write_sample
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-from ..reports.page import write_json
 from .errors import OutputError
+from .tables import write_json
 from .weights import sha256
 
 FOLDER = ".finished"

@@ -1,4 +1,4 @@
-"""What an evaluator hands to its handlers."""
+"""What engines hand to handlers, and how a run that an error or Ctrl-C ends says so."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ignite.engine import Engine
 
 logger = logging.getLogger(__name__)
 
+INTERRUPTED = 130  # exit code of a command ended by Ctrl-C
 _NO_MEMORY = "can't allocate memory"  # how torch says it of the CPU
 
 
@@ -29,3 +30,14 @@ def log_failure(engine: Engine, error: BaseException) -> None:
     logger.error("stopped in or after case %s: %s", ", ".join(map(str, names)), error)
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _NO_MEMORY in str(error):
         logger.error("memory ran out: fewer slices or samples at a time (--batch_size) need less, or use --device cpu")
+
+
+def end_if_interrupted(error: BaseException, message: str) -> None:
+    """End the run with one line in place of a traceback where what ended the engine was Ctrl-C.
+
+    Raises:
+        SystemExit: in place of a KeyboardInterrupt.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        logger.warning("stopped by Ctrl-C: %s", message)
+        raise SystemExit(INTERRUPTED) from None

@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandBiasField, Transform
 
 from ..runs.errors import DataListError
-from ..training.seeding import derive_seed
+from ..runs.seeds import derive_seed
 from .extraction_failures import BrainCut, SkullLeftIn
 from .image_artefacts import MissingChunk, Zipper
 from .kspace_artefacts import Ghosting, HeadMotion, KSpaceNoise, KSpaceSpike

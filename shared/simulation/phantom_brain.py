@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
-from ..cases.phantom_dataset import write_datalist
+from ..cases.datalists import write_datalist
 from .lesion_shapes import SHAPES
 from .mri_signal import HEALTHY, LESIONS, SEQUENCES, Tissue, signal
 from .phantom_anatomy import FIELD_OF_VIEW, Anatomy, grid_coordinates, make_anatomy

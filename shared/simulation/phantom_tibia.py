@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from ..cases.phantom_dataset import write_datalist
+from ..cases.datalists import write_datalist
 from .bone_projection import Pose, project
 from .infant_ankle import draw_ankle
 from .metaphyseal_lesions import KINDS, draw_fracture

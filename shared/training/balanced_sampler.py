@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from .seeding import EpochKeyedSampler, derive_seed
+from ..runs.seeds import derive_seed
+from .seeding import EpochKeyedSampler
 
 
 class BalancedSampler(EpochKeyedSampler):

@@ -1,8 +1,7 @@
-"""Randomness from (seed, epoch, index): the same for any worker count and exact when a run resumes."""
+"""Training data whose randomness comes from (seed, epoch, index): the same for any worker count, exact on resume."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -12,10 +11,7 @@ from monai.transforms import Compose
 from monai.transforms.traits import RandomizableTrait
 from torch.utils.data.distributed import DistributedSampler
 
-
-def derive_seed(*keys: int | str) -> int:
-    """Mix integers and strings into one seed in [0, 2^32); equal keys give equal seeds on every machine."""
-    return int.from_bytes(hashlib.sha256(repr(keys).encode()).digest()[:4], "little")
+from ..runs.seeds import derive_seed
 
 
 class EpochKeyedSampler(DistributedSampler):

@@ -9,10 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.brains.axial_stack import is_short, largest_slice
 from shared.brains.door import Door, check_case
 from shared.brains.nifti import read_volume
-from shared.brains.volume import Volume
+from shared.brains.volume import Volume, is_short, largest_slice
 from shared.brains.whole_head import skull_fraction, why_not_a_brain
 from shared.runs.errors import InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, head, radius, save

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cases.datalists import check_splits, gather_cases, split_by_patient
+from shared.cases.datalists import check_splits, gather_cases, split_by_patient, write_datalist
 from shared.runs.errors import DataListError
 
 
@@ -85,7 +85,7 @@ def test_an_image_without_its_companion_says_which_option_is_missing(file):
 
 def test_a_folder_has_no_companions(tmp_path):
     touch(tmp_path / "f.nii.gz")
-    with pytest.raises(DataListError, match="needs its t1 and t2; .*tools/make_datalist.py folder.*--datalist"):
+    with pytest.raises(DataListError, match="needs its t1 and t2; .*tools.make_datalist folder.*--datalist"):
         gather_cases(dataset_dir=str(tmp_path), sequence="flair", companions={"t1": "t1.nii.gz", "t2": ""})
 
 
@@ -164,3 +164,20 @@ def test_split_deals_out_patients_whatever_the_order():
 def test_split_refuses_fractions_that_are_no_shares(fractions):
     with pytest.raises(DataListError, match="three shares"):
         split_by_patient([{"case_id": "a"}], fractions)
+
+
+@pytest.mark.parametrize(
+    ("count", "section", "training", "validation", "test"),
+    [(7, None, 7, 0, 0), (8, None, 7, 1, 0), (17, None, 15, 2, 0), (3, "test", 0, 0, 3), (9, "validation", 0, 9, 0)],
+)
+def test_the_last_eighth_validates_unless_a_section_takes_all(tmp_path, count, section, training, validation, test):
+    cases = [{"case_id": f"c{n}"} for n in range(count)]
+    path = write_datalist(tmp_path, cases, section)
+    written = json.loads(path.read_text())
+    assert path == tmp_path / "datalist.json"
+    assert {name: len(part) for name, part in written.items()} == {
+        "training": training,
+        "validation": validation,
+        "test": test,
+    }
+    assert written["training"] + written["validation"] + written["test"] == cases

@@ -14,7 +14,8 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 
-from shared.evaluation.cohort import CohortMetrics, case_metrics, summarise, summarise_heights, write_table
+from shared.evaluation.cohort import CohortMetrics, case_metrics, summarise, summarise_heights
+from shared.runs.tables import write_csv
 
 SPACING = (1.0, 1.0, 2.0)
 AFFINE = np.diag([-1.0, 1.0, 2.0, 1.0])
@@ -256,8 +257,8 @@ class TestCohortMetrics:
 
 
 def test_write_table_replaces_and_leaves_nothing_behind(tmp_path: Path):
-    write_table(tmp_path / "t.csv", [{"a": 1}])
-    write_table(tmp_path / "t.csv", [{"a": 2, "b": "x, y"}])
+    write_csv(tmp_path / "t.csv", [{"a": 1}])
+    write_csv(tmp_path / "t.csv", [{"a": 2, "b": "x, y"}])
     assert read(tmp_path / "t.csv") == [{"a": "2", "b": "x, y"}]
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 

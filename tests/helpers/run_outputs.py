@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shared.anomaly.components import fill_holes_in_plane, large_components
-from shared.brains.orientation import superior_axis
+from shared.brains.volume import superior_axis
 
 OUTPUTS = ("anomaly_map", "anomaly_mask", "pseudo_healthy")
 REPORTS = ("report.csv", "report.html", "report.json")

@@ -1,4 +1,4 @@
-"""Tiny made-up folders laid out as the sources of ``make_datalist.py`` that hold real images."""
+"""Tiny made-up folders laid out as the sources of ``make_datalist`` that hold real images."""
 
 from __future__ import annotations
 

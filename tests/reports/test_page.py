@@ -14,7 +14,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from shared.reports.page import Html, run_information, table, write_report
+from shared.reports.page import Html, table, write_report
+from shared.runs.run_information import run_information
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 FAILURE = {

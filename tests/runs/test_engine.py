@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import pytest
 import torch
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Lambdad
 
-from shared.runs.engine import finished_cases, log_failure
+from shared.runs.engine import end_if_interrupted, finished_cases, log_failure
 
 
 def test_each_case_with_what_was_read_and_what_was_made_of_it():
@@ -46,3 +47,8 @@ def test_the_case_that_needed_too_much_memory_is_named_with_a_remedy(caplog):
         evaluator.run()
     assert "stopped in or after case large: " in caplog.text and "small" not in caplog.text
     assert "memory ran out: fewer slices or samples at a time (--batch_size)" in caplog.text
+
+
+def test_other_errors_pass(caplog: pytest.LogCaptureFixture):
+    end_if_interrupted(ValueError("no"), "nothing")
+    assert not caplog.records

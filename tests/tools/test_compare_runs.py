@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.paths import ROOT
-
 KEYS = ("auprc", "best_dice", "precision", "recall", "iou", "hd95_in_plane_mm", "false_positive_rate_free_slices")
 
 
@@ -35,7 +33,7 @@ def write_run(folder: Path, dice: dict[str, float]) -> Path:
 
 
 def compare(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "tools" / "compare_runs.py"), *map(str, arguments)]
+    command = [sys.executable, "-m", "tools.compare_runs", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

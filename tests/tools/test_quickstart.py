@@ -167,9 +167,9 @@ def test_the_command_fails_when_a_step_or_the_environment_does(monkeypatch, caps
 
 def real_command(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if not is_complete():
-        pytest.skip("needs the collection's environment: python tools/run_tests.py --all")
-    command = [sys.executable, str(ROOT / "tools" / "quickstart.py"), "--bundle", name, "--output_dir", "my results"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        pytest.skip("needs the collection's environment: python -m tools.run_tests --all")
+    command = [sys.executable, "-m", "tools.quickstart", "--bundle", name, "--output_dir", str(folder / "my results")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

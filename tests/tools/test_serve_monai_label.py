@@ -68,7 +68,7 @@ def test_a_bundle_is_copied_once_and_with_the_code_it_needs(tmp_path, monkeypatc
     monkeypatch.undo()
     monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
     monai_label_app.main([str(tmp_path), ITERMASK3D])
-    assert (copy / "scripts" / "shared" / "methods" / "itermask3d.py").is_file()
+    assert (copy / "scripts" / "shared" / "methods" / "itermask3d" / "inferer.py").is_file()
     (copy / "models" / "model.pt").write_text("trained here")
     monai_label_app.main([str(tmp_path), ITERMASK3D])
     assert (copy / "models" / "model.pt").read_text() == "trained here"
@@ -140,7 +140,7 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
     words = ["--studies", folder / "studies", "--app_dir", folder / "app", "--port", port]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "serve_monai_label.py"), *map(str, words)],
+            [sys.executable, "-m", "tools.serve_monai_label", *map(str, words)],
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -205,15 +205,25 @@ class TestServer:
         assert_right(np.asarray(found.dataobj)[::-1, ::-1, 0].T)  # stored as RAS
 
     def test_a_file_can_be_sent_and_its_label_drawn(self, server, tmp_path):
-        tool, image = ROOT / "tools" / "ask_monai_label.py", server.folder / "studies" / "ankle.png"
-        words = [sys.executable, tool, server.url, SEGMENTER, image, tmp_path, "--params", '{"device": "cpu"}']
-        done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        image = server.folder / "studies" / "ankle.png"
+        words = [
+            sys.executable,
+            "-m",
+            "tools.ask_monai_label",
+            server.url,
+            SEGMENTER,
+            image,
+            tmp_path,
+            "--params",
+            '{"device": "cpu"}',
+        ]
+        done = subprocess.run([str(word) for word in words], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert_right(np.asarray(Image.open(tmp_path / "ankle_label.png")))
         assert done.stdout.splitlines() == [str(tmp_path / f"ankle_{name}.png") for name in ("label", "overlay")]
         assert Image.open(tmp_path / "ankle_overlay.png").width > 2 * 150
-        words[3] = "none"
-        refused = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        words[4] = "none"
+        refused = subprocess.run([str(word) for word in words], cwd=ROOT, capture_output=True, text=True)
         assert refused.returncode == 1 and "500 Server Error" in refused.stderr
 
     def test_options_take_effect(self, server):

@@ -13,7 +13,7 @@ from monai.engines import SupervisedTrainer
 from monai.transforms import Compose, Lambdad, RandGaussianNoised, RandShiftIntensityd
 
 from shared.methods.itermask3d.training_masks import RandTrainingMaskd
-from shared.training.seeding import EpochKeyedDataset, EpochKeyedSampler, IterationSeed, derive_seed
+from shared.training.seeding import EpochKeyedDataset, EpochKeyedSampler, IterationSeed
 
 CASES = 6
 
@@ -43,18 +43,6 @@ def epochs(workers: int, batch_size: int = 2, count: int = 3) -> dict[tuple[int,
         for batch in loader:
             masks.update({(epoch, int(i)): mask for i, mask in zip(batch["index"], batch["mask"], strict=True)})
     return masks
-
-
-def test_derived_seeds_are_stable():
-    assert derive_seed(0, 1, 2) == 1827725546
-    assert derive_seed("a") == 85954669
-
-
-def test_derived_seeds_are_distinct_and_in_range():
-    seeds = [derive_seed(seed, epoch, index) for seed in range(5) for epoch in range(20) for index in range(20)]
-    assert len(set(seeds)) == len(seeds)
-    assert 0 <= min(seeds) and max(seeds) < 2**32
-    assert len({derive_seed(*keys) for keys in [(1, 23), (12, 3), (123,), ("123",), ("1", 23)]}) == 5
 
 
 def test_item_depends_on_epoch_and_index_only():

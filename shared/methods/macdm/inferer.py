@@ -18,7 +18,7 @@ from ...diffusion.learned_variance import LearnedVarianceDenoiser, on_x0, sample
 from ...diffusion.noise_levels import even_timesteps, vp_sigmas
 from ...diffusion.noisy_classifier import ClassLogProbability
 from ...diffusion.samplers import SAMPLERS, Denoise
-from ...training.seeding import derive_seed
+from ...runs.seeds import keyed_noise
 from ..autocast import AutocastInferer
 from .joint_state import JointState
 
@@ -178,5 +178,4 @@ class MaCDMInferer(Inferer):
 
     def _noise(self, keys: Sequence[str], purpose: str, like: Tensor) -> Tensor:
         """Standard normal ``B C X Y``, the same for a sample in every batch, order and run."""
-        generators = (torch.Generator().manual_seed(derive_seed(self.seed, key, purpose)) for key in keys)
-        return torch.stack([torch.randn(like.shape[1:], generator=g) for g in generators]).to(like.device)
+        return keyed_noise([(self.seed, key, purpose) for key in keys], like.shape[1:], like.device)

@@ -17,7 +17,7 @@ from ...brains.slices import median_units
 from ...diffusion.denoisers import VPDenoiser
 from ...diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
 from ...diffusion.samplers import SAMPLERS
-from ...training.seeding import derive_seed
+from ...runs.seeds import keyed_noise
 from ..autocast import AutocastInferer
 from .modality_cycle import ModalityCycles
 from .stripes import hide, stripes
@@ -186,5 +186,4 @@ class CycleInferer(Inferer):
 
     def _noise(self, keys: list, purpose: str, like: torch.Tensor) -> torch.Tensor:
         """Standard normal ``B 1 X Y``, the same for a slice and a stripe in every batch, order and run."""
-        generators = (torch.Generator().manual_seed(derive_seed(self.seed, purpose, *key)) for key in keys)
-        return torch.stack([torch.randn(like.shape[1:], generator=g) for g in generators]).to(like.device)
+        return keyed_noise([(self.seed, purpose, *key) for key in keys], like.shape[1:], like.device)

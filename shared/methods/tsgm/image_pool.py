@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ...training.seeding import derive_seed
+from ...runs.seeds import derive_seed
 
 
 class ImagePool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...diffusion.samplers import SAMPLERS, sample_predictor_corrector
-from ...training.seeding import derive_seed
+from ...runs.seeds import keyed_noise
 from .conditional import ConditionalDenoiser
 from .pseudo_healthy import PseudoHealthyInferer
 
@@ -101,12 +101,8 @@ class TSGMInferer(PseudoHealthyInferer):
 
     def _noise(self, keys: Sequence[Sequence[tuple]], purpose: str, like: Tensor) -> Tensor:
         """Standard normal ``B P X Y``, the same for a slice, sample and sequence in every batch, order and run."""
-        fields = [
-            torch.randn(like.shape[2:], generator=torch.Generator().manual_seed(derive_seed(self.seed, purpose, *key)))
-            for item in keys
-            for key in item
-        ]
-        return torch.stack(fields).reshape(like.shape).to(like.device)
+        fields = [(self.seed, purpose, *key) for item in keys for key in item]
+        return keyed_noise(fields, like.shape[2:], like.device).reshape(like.shape)
 
 
 def _mirror(slices: Tensor, chosen: Tensor) -> Tensor:

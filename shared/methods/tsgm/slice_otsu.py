@@ -14,7 +14,7 @@ from nibabel.affines import voxel_sizes
 
 from ...anomaly.components import large_areas
 from ...anomaly.thresholds import otsu_by_slice
-from ...brains.orientation import superior_axis
+from ...brains.volume import superior_axis
 
 
 class SliceOtsud(MapTransform):

@@ -14,7 +14,7 @@ import torch
 
 from shared.diffusion.noise_levels import even_timesteps, linear_alphas_cumprod, vp_sigmas
 from shared.methods.mmccd.inferer import CycleInferer
-from shared.training.seeding import derive_seed
+from shared.runs.seeds import derive_seed
 
 SIZE, UNIT = 16, 1.25
 CONTRAST = {"flair": 1.0, "t1": -0.5, "t2": 2.0}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nibabel.eulerangles import euler2mat
 
-from shared.brains.orientation import superior_axis
+from shared.brains.volume import superior_axis
 
 CODES = ["".join(code) for order in permutations(("LR", "PA", "IS")) for code in product(*order)]
 

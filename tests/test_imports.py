@@ -1,0 +1,101 @@
+"""Which room of ``shared`` may import which, as docs/architecture.md says; nothing imports in a circle."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+SHARED = ROOT / "shared"
+MODULES = sorted(SHARED.rglob("*.py"))
+ROOMS = {
+    "runs": set(),
+    "training": {"runs"},
+    "cases": {"runs"},
+    "brains": {"cases", "runs"},
+    "radiographs": {"cases", "runs"},
+    "simulation": {"cases", "runs"},
+    "datasets": {"cases", "brains", "radiographs", "runs"},
+    "diffusion": set(),
+    "anomaly": {"brains", "runs"},
+    "evaluation": {"brains", "radiographs", "simulation", "runs"},
+}
+ROOMS["methods"] = {*ROOMS} - {"evaluation"}  # and not reports
+ROOMS["reports"] = {*ROOMS} - {"methods"}
+
+
+def imported(file: Path, text: str | None = None) -> list[tuple[str, ...]]:
+    """Modules of ``shared`` that a module of it imports, as paths below ``shared``; relative imports only."""
+    found: list[tuple[str, ...]] = []
+    package = file.relative_to(SHARED).parts[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8") if text is None else text)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
+            base = tuple(part for part in base if part)
+            members = [(*base, alias.name) for alias in node.names]
+            found += [m if (SHARED / Path(*m)).with_suffix(".py").is_file() or not base else base for m in members]
+    return found
+
+
+def forbidden(file: Path, targets: Iterable[tuple[str, ...]]) -> list[str]:
+    """What a module imports against the table: another room, or from one paper's folder another's."""
+    room, *inside = file.relative_to(SHARED).parts
+    wrong = [target for target in targets if target[0] != room and target[0] not in ROOMS[room]]
+    if room == "methods" and len(inside) > 1:
+        wrong += [t for t in targets if t[0] == room and len(t) > 2 and t[1] != inside[0]]
+    return [f"{file.relative_to(SHARED)} imports {'/'.join(target)}" for target in wrong]
+
+
+def graph(depth: int | None) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
+    """What imports what, modules cut to so many parts of their path; None: whole modules."""
+    found: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
+    for file in MODULES:
+        module = file.relative_to(SHARED).with_suffix("").parts
+        if len(module) > 1:
+            found[module[:depth]] |= {target[:depth] for target in imported(file)} - {module[:depth]}
+    return found
+
+
+def test_every_module_lies_in_a_room():
+    assert {file.relative_to(SHARED).parts[0] for file in MODULES} == {*ROOMS, "__init__.py"}
+
+
+def test_rooms_import_only_what_the_table_allows():
+    assert [wrong for file in MODULES if file.parent != SHARED for wrong in forbidden(file, imported(file))] == []
+
+
+@pytest.mark.parametrize(
+    "file, text",
+    [
+        ("runs/files.py", "from ..cases.datalists import gather_cases"),
+        ("anomaly/residuals.py", "from ..methods.tsgm.inferer import TSGMInferer"),
+        ("reports/page.py", "from .. import methods"),
+        ("methods/tsgm/inferer.py", "from ..mmccd.stripes import stripes"),
+        ("methods/autocast.py", "def late():\n    from ..evaluation import cohort"),
+    ],
+)
+def test_an_import_against_the_table_is_found(file, text):
+    assert len(forbidden(SHARED / file, imported(SHARED / file, text))) == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, None], ids=["rooms", "files and papers", "modules"])
+def test_nothing_imports_in_a_circle(depth):
+    TopologicalSorter(graph(depth)).prepare()  # raises CycleError, with the circle
+
+
+def test_imports_inside_shared_are_relative():
+    wrong = []
+    for file in MODULES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            wrong += [
+                f"{file.relative_to(ROOT)}: {n}" for n in names if n.split(".")[0] in ("shared", "scripts", "tools")
+            ]
+    assert wrong == []
