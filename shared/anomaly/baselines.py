@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from monai.inferers import Inferer
 
+from ..brains.units import BACKGROUND, P90, denormalise
+from ..runs.facts import with_facts
 from .residuals import signed_residual
 
 
@@ -29,23 +31,22 @@ class IntensityInferer(Inferer):
         if t1_weight and not bright:
             raise ValueError("t1_weight takes T1 off a sequence with bright lesions: set bright, or leave it 0")
         self.bright, self.fluid_below, self.t1_weight = bright, fluid_below, t1_weight
-        self.history: list[dict[str, Any]] = []
 
     def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """``B C *S`` (image, other sequences, all as 6x/p90 - 3; brain mask) to ``B 2 *S``.
+        """``B C *S`` (image, other sequences, all normalised; brain mask) to ``B 2 *S``.
 
-        The result is the map (distance from 6 or 0 in those units, less the share of T1; at least 0) and the image.
+        The result is the map (distance from the p90 or the background, less the share of T1; at least 0) and the image.
         """
         image, brain = inputs[:, :1], inputs[:, -1:]
-        extreme, error = (torch.full_like(image, -3), "bright") if self.bright else (torch.full_like(image, 3), "dark")
-        anomaly_map = signed_residual(image, extreme, error, self.fluid_below)
+        extreme, error = (BACKGROUND, "bright") if self.bright else (P90, "dark")
+        anomaly_map = signed_residual(image, torch.full_like(image, extreme), error, self.fluid_below)
         if self.t1_weight:
             t1 = inputs[:, 1:-1][:, :1]
             if t1.shape[1] == 0 or t1.isnan().any():
                 raise ValueError(f"t1_weight {self.t1_weight:g} needs T1 as the second sequence: add it, or set 0")
-            anomaly_map = anomaly_map - self.t1_weight * (t1 + 3)
-        self.history = [{"network_evaluations": 0} for _ in inputs]
-        return torch.cat([anomaly_map.clamp(min=0) * brain, image], dim=1)
+            anomaly_map = anomaly_map - self.t1_weight * denormalise(t1)
+        result = torch.cat([anomaly_map.clamp(min=0) * brain, image], dim=1)
+        return with_facts(result, [{"network_evaluations": 0} for _ in inputs])
 
 
 class IntensityHistogram:

@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
-from nibabel.affines import voxel_sizes
-from scipy.ndimage import distance_transform_edt
 
-from ..runs.engine import finished_cases
 from ..runs.errors import WeightsError
 from ..runs.files import replacing
 from ..runs.weights import NO_WEIGHTS, sha256
@@ -99,21 +95,6 @@ def load_calibration(path: str, weights: str, settings: Mapping[str, Any] | None
     return replace(stored, stale=belongs)
 
 
-def lesion_free(brain_mask: np.ndarray, label: np.ndarray, spacing: Sequence[float], margin_mm: float) -> np.ndarray:
-    """The brain farther than ``margin_mm`` from any labelled voxel, centre to centre, in 3D.
-
-    Args:
-        brain_mask, label: ``X Y Z``, above 0 is brain and lesion.
-        spacing: voxel size in mm along X, Y and Z.
-        margin_mm: at least 0, where only the labelled voxels themselves go.
-
-    Returns:
-        ``X Y Z`` bool; all of the brain where the label is empty.
-    """
-    brain, lesion = np.asarray(brain_mask) > 0, np.asarray(label) > 0
-    return brain & (distance_transform_edt(~lesion, sampling=spacing) > margin_mm) if lesion.any() else brain
-
-
 def calibrate(
     values: Sequence[np.ndarray],
     cases: Sequence[str],
@@ -160,75 +141,3 @@ def calibrate(
         settings=dict(settings or {}),
         healthy_quality={name: sorted(map(float, scores)) for name, scores in (quality or {}).items()},
     )
-
-
-def lesion_free_values(case: Mapping[str, Any], label_margin_mm: float = 5.0) -> np.ndarray:
-    """Values of a case's ``anomaly_map`` in its brain, farther than a margin from its ``label``, if there is one.
-
-    Returns:
-        ``N``, in the unit of the map.
-    """
-    brain = case["native_brain_mask"]
-    counted = np.asarray(brain[0]) > 0
-    if case.get("label") is not None:
-        spacing = voxel_sizes(np.asarray(brain.affine))
-        counted = lesion_free(counted, np.asarray(case["label"][0]) > 0, spacing, label_margin_mm)
-    return np.asarray(case["anomaly_map"][0])[counted]
-
-
-class CalibrationFit:
-    """Handler for an evaluator over lesion-free tissue: fit the stored threshold to its raw maps and write it.
-
-    Args:
-        path: of the calibration file.
-        false_positive_rate: share of healthy or lesion-free brain voxels left above the threshold.
-        weights: file of the weights in use.
-        label_margin_mm: voxels this near to a label are not counted (`lesion_free`).
-        settings: of the method that shape the map; stored, so that a run with others is told.
-        inferer, quality_score: a number in its ``history[0]``, of which the healthy scans' values are stored; batches
-            hold one case then.
-
-    Reads ``anomaly_map``, ``native_brain_mask``, ``case_id`` and, where there is one, ``label`` of each case, on one
-    grid; the map must not be thresholded yet.
-
-    Raises:
-        ValueError: ``label_margin_mm`` is below 0.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        false_positive_rate: float,
-        weights: str,
-        label_margin_mm: float = 5.0,
-        settings: Mapping[str, Any] | None = None,
-        inferer: Any = None,
-        quality_score: str = "",
-    ) -> None:
-        if not label_margin_mm >= 0:
-            raise ValueError(f"label_margin_mm is a distance, at least 0, got {label_margin_mm}")
-        self.path, self.false_positive_rate, self.weights, self.settings = path, false_positive_rate, weights, settings
-        self.label_margin_mm, self.labelled_left_out = label_margin_mm, False
-        self.inferer, self.quality_score = inferer, quality_score
-        self.values: list[np.ndarray] = []
-        self.quality: list[float] = []
-        self.cases: list[str] = []
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
-
-    def _collect(self, engine: Engine) -> None:
-        for case in finished_cases(engine):
-            self.values.append(lesion_free_values(case, self.label_margin_mm))
-            self.labelled_left_out |= case.get("label") is not None and bool((np.asarray(case["label"]) > 0).any())
-            self.cases.append(str(case["case_id"]))
-            if self.quality_score:
-                self.quality.append(self.inferer.history[0][self.quality_score])
-
-    def _write(self) -> None:
-        quality = {self.quality_score: self.quality} if self.quality_score else {}
-        about = (self.false_positive_rate, self.weights, self.labelled_left_out, self.settings, quality)
-        fitted = calibrate(self.values, self.cases, *about)
-        fitted.save(self.path)
-        logger.info("%s: threshold %.5g; %s", self.path, fitted.threshold, fitted.rule)

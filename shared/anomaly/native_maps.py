@@ -1,4 +1,4 @@
-"""From what an anomaly Inferer returns to maps and a mask on the input's own grid."""
+"""From what an anomaly Inferer returns to maps on the input's own grid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from monai.transforms import GaussianSmooth, MapTransform, MedianSmooth, Spatial
 from monai.utils import convert_to_tensor
 from nibabel.affines import voxel_sizes
 
-from .thresholds import OWN_THRESHOLDS, PEAK_PERCENTILE
+from ..brains.units import denormalise
+from ..runs.facts import facts_of
+from .thresholds import PEAK_PERCENTILE
 
 
 class NativeMapsd(MapTransform):
@@ -33,8 +35,9 @@ class NativeMapsd(MapTransform):
 
     Adds ``anomaly_map``, ``1 X Y Z``, at least 0; ``pseudo_healthy``, ``P X Y Z`` without the absent ones; if there is
     one, ``uncertainty``, ``1 X Y Z``, the standard deviation in the unit of the map. They are float32, linearly
-    interpolated, 0 outside the brain. Reads ``image`` (its affine, and the original affine and shape; for smoothing and
-    scaling also its last channel, the brain mask), ``native_brain_mask`` and ``intensity_scale`` (one, or a list of P).
+    interpolated, 0 outside the brain. The ``facts`` of the Inferer (:mod:`~..runs.facts`) go into the case. Reads
+    ``image`` (its affine, and the original affine and shape; for smoothing and scaling also its last channel, the brain
+    mask), ``native_brain_mask`` and ``intensity_scale`` (one, or a list of P).
 
     Raises:
         ValueError: a prediction of another number of channels, or not as many intensity scales.
@@ -57,13 +60,14 @@ class NativeMapsd(MapTransform):
         d = dict(data)
         image, brain = d["image"], d["native_brain_mask"]
         for key in self.key_iterator(d):
-            pred = torch.as_tensor(d[key]).detach().float().cpu()
+            d["facts"] = facts_of(d[key])
+            pred = convert_to_tensor(d[key], track_meta=False).detach().float().cpu()
             scales = torch.as_tensor(d["intensity_scale"]).reshape(-1, 1, 1, 1).to(pred)
             if len(pred) - 1 - self.reconstructions not in (0, 1) or len(scales) != self.reconstructions:
                 counts = f"{len(pred)} channels and {len(scales)} intensity scales"
                 raise ValueError(f"the prediction has {counts}, not those of {self.reconstructions} sequences")
             anomaly_map, uncertainty = pred[:1], pred[1 + self.reconstructions :]
-            pseudo_healthy = (pred[1 : 1 + self.reconstructions] + 3) * scales
+            pseudo_healthy = denormalise(pred[1 : 1 + self.reconstructions], scales)
             if np.any(self.median_radius):
                 anomaly_map = MedianSmooth(self.median_radius)(anomaly_map)
             if self.smoothing_mm:
@@ -86,64 +90,4 @@ class NativeMapsd(MapTransform):
                     spatial_size=tuple(brain.shape[1:]),
                 )
                 d[name] = MetaTensor(native.float() * (brain > 0).to(native), meta=dict(brain.meta))
-        return d
-
-
-class ThresholdMapd(MapTransform):
-    """Divide the map, and its ``uncertainty`` if there is one, by its threshold, and call anomaly what is above 1.
-
-    Args:
-        keys: raw anomaly maps, ``1 X Y Z``; replaced by the map in units of the threshold.
-        threshold: stored one, on the raw map, above 0.
-        mask_key: where the mask goes, ``1 X Y Z`` uint8.
-        rule: "stored" takes ``threshold`` for every volume; "otsu" takes Otsu's threshold of this very volume where it
-            is higher, "peak" a quarter of its peak (:data:`~.thresholds.OWN_THRESHOLDS`); both read
-            ``native_brain_mask``.
-
-    Adds ``map_threshold``, the threshold of this volume on the raw map (float; with "otsu" infinite where nothing
-    stands out, and then the map is 0).
-
-    Raises:
-        ValueError: the threshold is not above 0, or there is no such rule.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection = "anomaly_map",
-        threshold: float = 1.0,
-        mask_key: str = "pred",
-        rule: str = "stored",
-    ) -> None:
-        super().__init__(keys)
-        if not threshold > 0:
-            raise ValueError(f"the threshold must be above 0, got {threshold}")
-        if rule not in ("stored", *OWN_THRESHOLDS):
-            raise ValueError(f"the rule of the threshold is one of stored, {', '.join(OWN_THRESHOLDS)}, got '{rule}'")
-        self.threshold, self.mask_key, self.rule = threshold, mask_key, rule
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            threshold = float(self.threshold)
-            if self.rule in OWN_THRESHOLDS:
-                own = OWN_THRESHOLDS[self.rule]
-                threshold = own(np.asarray(d[key]), np.asarray(d["native_brain_mask"]), threshold)
-            d["map_threshold"] = threshold
-            d.update({name: d[name] / threshold for name in (key, "uncertainty") if name in d})
-            d[self.mask_key] = (d[key] > 1).to(torch.uint8)
-        return d
-
-
-class CaseNamed(MapTransform):
-    """Name volumes after their case, so that ``SaveImaged`` writes ``<case_id>_<postfix>.nii.gz``.
-
-    Args:
-        keys: volumes with metadata. Without a ``case_id`` (MONAI Label) they keep their file's name.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            if "case_id" in d:
-                d[key].meta["filename_or_obj"] = f"{d['case_id']}.nii.gz"
         return d

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cases.checked_cases import CheckedCases
-from ..cases.datalists import SEQUENCES
+from ..cases.datalists import SEQUENCES, named
 from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
 from .checks import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
@@ -25,7 +25,7 @@ class Door(CheckedCases):
     """Check all cases; the good ones go on, the bad ones are recorded, logged and make the run end with exit code 2.
 
     Args:
-        cases: as :func:`~..cases.datalists.gather_cases` returns them.
+        cases: as :func:`~..cases.datalists.gather_cases` returns them, or as MONAI Label lists them.
         spacing_range_mm: voxel sizes, mm, that the weights have seen; outside them a case gets a warning.
         known_sequences: sequences that the weights have seen; for others a case gets a warning. Empty: not checked.
         slices: the method works on axial slices: stacks of few slices, single ones and 2D images are welcome, and
@@ -56,7 +56,7 @@ class Door(CheckedCases):
             notes = notes + describe(case, volume, spacing_range_mm, known_sequences, slices)
             return case, notes + (absent_sequences(case, channels, known_sequences) if channels is not None else [])
 
-        super().__init__(cases, check)
+        super().__init__([named(case) for case in cases], check)
 
 
 def check_case(
@@ -131,5 +131,5 @@ def absent_sequences(case: Mapping[str, Any], channels: Sequence[str], known_seq
     """Say which sequences a good case lacks of those that a method takes together, see :class:`Door`."""
     given = channels if case["sequence"] == "image" else (case["sequence"], *case)
     absent = [name for name in known_sequences if name not in given]
-    together = f"the stored threshold is for {', '.join(known_sequences)} together (--use names others)"
+    together = f"the stored threshold is for {', '.join(known_sequences)} together (--used_sequences names others)"
     return [f"no {', '.join(absent)}, but {together}"] if absent else []

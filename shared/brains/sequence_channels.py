@@ -19,7 +19,7 @@ class SequenceChannelsd(Transform):
         sequences: in their fixed order.
         sequence: that an ``image`` of one channel holds, where the case does not say it.
         channels: that an ``image`` of several channels (a 4D file) holds; empty: ``sequences``, all of them.
-        use: those of the ``sequences`` that are taken, the others count as absent; None: all of them.
+        used_sequences: those of the ``sequences`` that are taken, the others count as absent; None: all of them.
 
     Reads ``image`` (``1 X Y Z`` or ``C X Y Z``), the name of its sequence in ``sequence``, if there, and those of the
     ``sequences``, ``1 X Y Z``, that are there, which it removes. Adds ``image``, ``S X Y Z``, and ``native_image``,
@@ -27,7 +27,7 @@ class SequenceChannelsd(Transform):
 
     Raises:
         ValueError: an ``image`` of another number of channels, or of a sequence that is not one of ``sequences``;
-            wrong ``channels``; ``use`` of one that is not of ``sequences``.
+            wrong ``channels``; ``used_sequences`` of one that is not of ``sequences``.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class SequenceChannelsd(Transform):
         sequences: Sequence[str],
         sequence: str = "flair",
         channels: Sequence[str] = (),
-        use: Sequence[str] | None = None,
+        used_sequences: Sequence[str] | None = None,
     ) -> None:
-        self.use = [name for name in sequences if use is None or name in use]
-        if unknown := set(use or ()) - set(sequences):
+        self.used_sequences = [name for name in sequences if used_sequences is None or name in used_sequences]
+        if unknown := set(used_sequences or ()) - set(sequences):
             raise ValueError(f"the weights do not know {', '.join(unknown)}, only {', '.join(sequences)}")
         if channels:
-            check_channels(channels, self.use)
+            check_channels(channels, self.used_sequences)
         self.sequences, self.sequence, self.channels = list(sequences), sequence, list(channels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -50,9 +50,9 @@ class SequenceChannelsd(Transform):
         names = self._names(len(image), d.get("sequence", "image"))
         found = {name: image[n : n + 1] for n, name in enumerate(names)}
         found.update({name: d.pop(name) for name in self.sequences if name in d})
-        native = found[primary_of(found, self.use)]
+        native = found[primary_of(found, self.used_sequences)]
         absent = torch.full_like(native, torch.nan)
-        used = {name: found[name] for name in self.use if name in found}
+        used = {name: found[name] for name in self.used_sequences if name in found}
         stacked = torch.cat([torch.as_tensor(used.get(name, absent)) for name in self.sequences])
         return {**d, "image": MetaTensor(stacked, meta=dict(native.meta)), "native_image": native}
 

@@ -13,6 +13,7 @@ from monai.transforms import MapTransform, Randomizable
 from torch.nn import functional
 
 from .transforms import Spacingd
+from .units import to_median_units
 
 
 class AsVolumed(MapTransform):
@@ -50,7 +51,7 @@ class SliceSpacingd(MapTransform):
         return d
 
 
-class LesionFreed(MapTransform):
+class LesionFreeMaskd(MapTransform):
     """Make the mask of lesion-free tissue: the brain without the label and a margin around it, in plane.
 
     Args:
@@ -86,46 +87,17 @@ class SlicesAsChannelsd(MapTransform):
         return d
 
 
-def median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rescale an image of ``6 x / p90 - 3`` to ``3 x / median - 3``; a lesion moves the median less than the p90.
-
-    Args:
-        image: any shape, one sequence of one subject, background -3.
-        brain_mask: the same shape, 0/1; the median is taken there.
-
-    Returns:
-        the image in the new units, where the brain's median is 0 and the background -3, and the size of one new unit
-        in old ones (a scalar tensor).
-    """
-    unit = (image[brain_mask > 0].median() + 3) / 3
-    return (image + 3) / unit - 3, unit
-
-
-def half_median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale an image whose background is 0 so that the median of its brain is 0.5, and its values are about [0, 1].
-
-    Args:
-        image: any shape, one sequence of one subject.
-        brain_mask: the same shape, 0/1; the median is taken there.
-
-    Returns:
-        the image in the new units, and the size of one new unit in old ones (a scalar tensor).
-    """
-    unit = 2 * image[brain_mask > 0].median()
-    return image / unit, unit
-
-
 class MedianUnitsd(MapTransform):
     """Rescale images ``Z X Y`` by the median of their brain.
 
     Args:
         keys: of the images.
         mask_key: of their brain mask.
-        units: :func:`median_units` or :func:`half_median_units`.
+        units: :func:`~.units.to_median_units` or :func:`~.units.to_half_median_units`.
     """
 
     def __init__(
-        self, keys: KeysCollection, mask_key: str = "brain_mask", units: Callable[..., Any] = median_units
+        self, keys: KeysCollection, mask_key: str = "brain_mask", units: Callable[..., Any] = to_median_units
     ) -> None:
         super().__init__(keys)
         self.mask_key, self.units = mask_key, units
@@ -137,7 +109,7 @@ class MedianUnitsd(MapTransform):
         return d
 
 
-class LabelOrNoned(MapTransform):
+class EnsureLabeld(MapTransform):
     """Give a case without a label an empty one, ``1 X Y Z``, on the grid of its brain mask."""
 
     def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:

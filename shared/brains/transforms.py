@@ -14,6 +14,8 @@ from monai.transforms import GaussianSmooth, MapTransform, RandomizableTransform
 from scipy.ndimage import binary_fill_holes
 from torch.nn import functional
 
+from .units import normalise, p90_scale
+
 _SPIKE = 10  # times the 90th percentile
 
 
@@ -87,14 +89,14 @@ class Spacingd(monai.transforms.Spacingd):
 
 
 class BrainNormalized(MapTransform):
-    """Scale by the 90th percentile in the brain: ``6 x / p90 - 3``, so that background is -3 (IterMask2, MMCCD).
+    """Scale by the 90th percentile in the brain, to normalised units (:mod:`~.units`).
 
     Args:
         keys: images of the shape of the brain mask, 0 outside the brain; or ``S X Y Z`` with one mask, each channel by
             itself, whatever it is outside. There a channel that is NaN anywhere (an absent sequence, also padded)
             becomes NaN everywhere.
         mask_key: brain mask, ``1 X Y Z``, or ``Z X Y`` of an image of slices.
-        scale_key: where ``p90 / 6`` goes, the intensity of one normalised unit; a list of S, NaN for absent ones.
+        scale_key: where the intensity of one normalised unit goes; a list of S, NaN for absent ones.
     """
 
     def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask", scale_key: str = "intensity_scale") -> None:
@@ -106,15 +108,15 @@ class BrainNormalized(MapTransform):
         for key in self.key_iterator(d):
             brain = np.asarray(d[self.mask_key]) > 0
             if d[key].shape == brain.shape:
-                d[self.scale_key] = float(np.percentile(np.asarray(d[key])[brain], 90)) / 6
-                d[key] = d[key] / d[self.scale_key] - 3
+                d[self.scale_key] = float(p90_scale(np.asarray(d[key])[brain]))
+                d[key] = normalise(d[key], d[self.scale_key])
             else:
                 channels = np.asarray(d[key])
                 absent = np.isnan(channels).any(axis=(1, 2, 3), keepdims=True)
-                p90 = np.percentile(np.where(absent, np.nan, channels)[:, brain[0]], 90, axis=1)
-                d[self.scale_key] = (p90 / 6).tolist()
-                units = torch.as_tensor(p90 / 6)[:, None, None, None]  # NaN makes all of its channel NaN
-                d[key] = d[key] * torch.from_numpy(brain).to(d[key]) / units - 3
+                scales = p90_scale(np.where(absent, np.nan, channels)[:, brain[0]], axis=1)
+                d[self.scale_key] = scales.tolist()
+                scale = torch.as_tensor(scales)[:, None, None, None]  # NaN makes all of its channel NaN
+                d[key] = normalise(d[key] * torch.from_numpy(brain).to(d[key]), scale)
         return d
 
 

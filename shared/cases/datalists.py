@@ -154,6 +154,12 @@ def resolve_listed(paths: Mapping[str, Any], case_id: str, list_file: Path) -> d
     return {key: resolve_path(value, list_file.parent) for key, value in paths.items() if value}
 
 
+def named(case: Mapping[str, Any]) -> dict[str, Any]:
+    """The case with ``case_id`` and ``sequence``; one that lacks them, as MONAI Label lists it, is named after its image."""
+    case_id = NIFTI.sub("", os.path.basename(str(case.get("image", ""))))
+    return {"case_id": case_id, "sequence": "image", **case}
+
+
 def check_splits(datalist: Mapping[str, Any]) -> None:
     """Check that no case is listed twice and no patient (``patient_id``, else ``case_id``) is in two sections.
 

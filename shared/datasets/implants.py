@@ -65,34 +65,20 @@ def lesion_weight(
     return np.clip(weight, 0, 1)
 
 
-def implant(
-    image: np.ndarray,
-    lesion: np.ndarray,
-    affine_image: np.ndarray,
-    affine_lesion: np.ndarray,
-    contrast: float,
-    edge_mm: float = 1.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give a brain a lesion of `contrast` times the local intensity: ``image * (1 - w * (1 - contrast))``.
+def implant(image: np.ndarray, weight: np.ndarray, contrast: float) -> tuple[np.ndarray, np.ndarray]:
+    """Give a brain a lesion of ``contrast`` times the local intensity: ``image * (1 - w * (1 - contrast))``.
 
-    The local texture is kept, scaled by the contrast; `w` is the soft weight of the lesion inside the brain.
+    The local texture is kept, scaled by the contrast.
 
     Args:
-        image: `X Y Z`, brain-extracted, 0 outside the brain.
-        lesion: `X Y Z`, above 0 in the lesion; its grid may differ from the image's.
-        affine_image: 4 x 4, voxel to mm.
-        affine_lesion: 4 x 4, voxel to mm.
+        image: ``X Y Z``, brain-extracted, 0 outside the brain.
+        weight: w, of that shape, as :func:`lesion_weight` gives it.
         contrast: intensity in the core of the lesion over the healthy one.
-        edge_mm: standard deviation of the soft edge.
 
     Returns:
         The image with the lesion, float32, and the label, uint8, 1 where the weight in the brain is at least 0.5.
         Where the weight is 0 the image is unchanged bit for bit.
     """
-    return _darken(image, lesion_weight(lesion, affine_lesion, image.shape, affine_image, edge_mm), contrast)
-
-
-def _darken(image: np.ndarray, weight: np.ndarray, contrast: float) -> tuple[np.ndarray, np.ndarray]:
     factor = 1 - weight * np.float32(1 - contrast)
     return image.astype(np.float32) * factor, ((weight >= 0.5) & (image != 0)).astype(np.uint8)
 
@@ -128,7 +114,7 @@ def implanted_sections(
         ]
         cases = sections[_SECTION_OF[row["split"]]]
         for contrast in CONTRASTS:
-            image, label = _darken(healthy.get_fdata(dtype=np.float32), np.max(weights, axis=0), contrast)
+            image, label = implant(healthy.get_fdata(dtype=np.float32), np.max(weights, axis=0), contrast)
             case_id = f"{subject}_c{round(100 * contrast):03d}"
             files = {"t1": output_dir / f"{case_id}_t1.nii.gz", "label": output_dir / f"{case_id}_label.nii.gz"}
             for key, data in (("t1", image), ("label", label)):

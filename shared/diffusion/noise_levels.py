@@ -83,26 +83,6 @@ def geometric_sigmas(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
     return torch.cat([logs.exp(), logs.new_zeros(1)])
 
 
-def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
-    """Noise levels even in their ``rho``-th root, denser where they are low (EDM, Karras et al. 2022, eq. 5); then 0.
-
-    Args:
-        steps: number of noise levels above 0; one is ``sigma_max`` alone.
-        sigma_min: the lowest above 0, in the units of the image.
-        sigma_max: the highest.
-        rho: how much denser; 1 is even, towards infinity geometric.
-
-    Returns:
-        ``(steps + 1,)``, float64, strictly descending from ``sigma_max`` to 0.
-
-    Raises:
-        ValueError: no step, or not 0 < ``sigma_min`` < ``sigma_max``.
-    """
-    _check_range(steps, sigma_min, sigma_max)
-    roots = torch.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps, dtype=torch.float64)
-    return torch.cat([roots**rho, roots.new_zeros(1)])
-
-
 def _check_range(steps: int, sigma_min: float, sigma_max: float) -> None:
     if steps < 1:
         raise ValueError(f"steps is {steps}; choose 1 or more.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .unet import ResidualBlock, SelfAttention, normalisation, timestep_embedding
+from .unet import ResidualBlock, SelfAttention, UNetShape, normalisation, timestep_embedding
+
+ENCODER_SHAPE = UNetShape(attention_levels=(3, 4), blocks=1)
 
 
 class NoisyClassifier(nn.Module):
@@ -21,39 +23,22 @@ class NoisyClassifier(nn.Module):
     Args:
         in_channels: of the noisy state.
         classes: number of classes.
-        width: channels of the first level, a multiple of 16; times ``multipliers`` on the levels below, each of half
-            the resolution.
-        multipliers: one per level.
-        attention_levels: levels with self-attention.
-        blocks: residual blocks per level.
-        dropout: in the residual blocks.
-        patch: pixels per side folded into channels before the first level; 2 is four times cheaper than 1.
-        batch_norm: batch norm in place of group norm, see :func:`~.unet.normalisation`.
+        shape: of the encoder; its width is a multiple of 16.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        classes: int = 2,
-        width: int = 32,
-        multipliers: Sequence[int] = (1, 1, 2, 3, 4),
-        attention_levels: Sequence[int] = (3, 4),
-        blocks: int = 1,
-        dropout: float = 0.1,
-        patch: int = 1,
-        batch_norm: bool = False,
-    ) -> None:
+    def __init__(self, in_channels: int, classes: int = 2, shape: UNetShape = ENCODER_SHAPE) -> None:
         super().__init__()
+        width, dropout, patch, batch_norm = shape.width, shape.dropout, shape.patch, shape.batch_norm
         self.width, size = width, 4 * width
         self.embed = nn.Sequential(nn.Linear(width, size), nn.SiLU(), nn.Linear(size, size))
         self.first = nn.Sequential(nn.PixelUnshuffle(patch), nn.Conv2d(in_channels * patch**2, width, 3, padding=1))
         self.down, channels = nn.ModuleList(), width
-        for level, multiplier in enumerate(multipliers):
+        for level, multiplier in enumerate(shape.multipliers):
             if level:
                 self.down.append(ResidualBlock(channels, channels, size, dropout, batch_norm, "down"))
-            for _ in range(blocks):
+            for _ in range(shape.blocks):
                 self.down.append(ResidualBlock(channels, channels := width * multiplier, size, dropout, batch_norm))
-                if level in attention_levels:
+                if level in shape.attention_levels:
                     self.down.append(SelfAttention(channels, batch_norm))
         self.norm_out = normalisation(channels, batch_norm)
         self.head = nn.Linear(channels, classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -78,6 +79,32 @@ def zero(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
+@dataclass(frozen=True)
+class UNetShape:
+    """Size and layers of a U-Net; with the defaults those of MMCCD's paper.
+
+    Attributes:
+        width: channels of the first level; times ``multipliers`` on the levels below, each of half the resolution.
+        multipliers: one per level.
+        attention_levels: levels with self-attention.
+        blocks: residual blocks per level on the way down; one more on the way up.
+        dropout: in the residual blocks.
+        patch: pixels per side folded into channels before the first level; 1 in the paper, 2 is four times cheaper.
+        batch_norm: batch norm in place of group norm; about twice as fast on a CPU.
+    """
+
+    width: int = 32
+    multipliers: Sequence[int] = (1, 1, 2, 3, 4)
+    attention_levels: Sequence[int] = (2, 3, 4)
+    blocks: int = 2
+    dropout: float = 0.1
+    patch: int = 1
+    batch_norm: bool = False
+
+
+PAPER_SHAPE = UNetShape()
+
+
 class DiffusionUNet(nn.Module):
     """U-Net with residual blocks, self-attention on the coarse levels and FiLM of the timestep.
 
@@ -86,31 +113,16 @@ class DiffusionUNet(nn.Module):
     Args:
         in_channels: of the input.
         out_channels: of the output.
-        width: channels of the first level; times ``multipliers`` on the levels below, each of half the resolution.
-        multipliers: one per level.
-        attention_levels: levels with self-attention.
-        blocks: residual blocks per level on the way down; one more on the way up.
-        dropout: in the residual blocks.
+        shape: of the network.
         timed: False builds no timestep embedding and ignores timesteps.
-        patch: pixels per side folded into channels before the first level; 1 in the paper, 2 is four times cheaper.
-        batch_norm: batch norm in place of group norm; about twice as fast on a CPU.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int = 1,
-        width: int = 32,
-        multipliers: Sequence[int] = (1, 1, 2, 3, 4),
-        attention_levels: Sequence[int] = (2, 3, 4),
-        blocks: int = 2,
-        dropout: float = 0.1,
-        timed: bool = True,
-        patch: int = 1,
-        batch_norm: bool = False,
+        self, in_channels: int, out_channels: int = 1, shape: UNetShape = PAPER_SHAPE, timed: bool = True
     ) -> None:
         super().__init__()
-        self.width = width
+        self.width = width = shape.width
+        blocks, dropout, patch, batch_norm = shape.blocks, shape.dropout, shape.patch, shape.batch_norm
         size = 4 * width if timed else 0
         self.embed = nn.Sequential(nn.Linear(width, size), nn.SiLU(), nn.Linear(size, size)) if timed else None
 
@@ -118,22 +130,22 @@ class DiffusionUNet(nn.Module):
             return ResidualBlock(channels_in, channels_out, size, dropout, batch_norm, resample)
 
         def stage(level: int, channels_in: int, channels_out: int) -> nn.ModuleList:
-            attention = [SelfAttention(channels_out, batch_norm)] if level in attention_levels else []
+            attention = [SelfAttention(channels_out, batch_norm)] if level in shape.attention_levels else []
             return nn.ModuleList([block(channels_in, channels_out), *attention])
 
         self.fold, self.unfold = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
         self.first = nn.Conv2d(in_channels * patch**2, width, 3, padding=1)
         self.down, self.up, skips, channels = nn.ModuleList(), nn.ModuleList(), [width], width
-        for level, multiplier in enumerate(multipliers):
+        for level, multiplier in enumerate(shape.multipliers):
             for _ in range(blocks):
                 self.down.append(stage(level, channels, channels := width * multiplier))
                 skips.append(channels)
-            if level < len(multipliers) - 1:
+            if level < len(shape.multipliers) - 1:
                 self.down.append(nn.ModuleList([block(channels, channels, "down")]))
                 skips.append(channels)
         self.middle = nn.ModuleList([block(channels, channels), SelfAttention(channels, batch_norm)])
         self.middle.append(block(channels, channels))
-        for level, multiplier in reversed(list(enumerate(multipliers))):
+        for level, multiplier in reversed(list(enumerate(shape.multipliers))):
             for n in range(blocks + 1):
                 layers = stage(level, channels + skips.pop(), channels := width * multiplier)
                 if level and n == blocks:

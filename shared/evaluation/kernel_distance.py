@@ -50,32 +50,6 @@ def kernel_distance(
     return percentile_interval(whole[0], _squared_discrepancy(*halves, *kernels), confidence)
 
 
-def reference_kernel_distance(
-    real: np.ndarray, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> Interval:
-    """Kernel inception distance of two random halves of the real images: the level of sets that have one law.
-
-    All splits together have the mean 0; what says something is their spread. With as many generated images as real
-    ones, a distance below the upper end is not told from none. As halves are smaller than the sets, and noisier, one
-    above it is.
-
-    Args:
-        real: `N D`, one vector per image, at least 4.
-        confidence, resamples, seed: as in `kernel_distance`.
-
-    Returns:
-        (mean, low, high) over the splits drawn.
-
-    Raises:
-        ValueError: as in `kernel_distance`.
-    """
-    _check(real)
-    kernel, half = cubic_kernel(real, real), len(real) // 2
-    order = _random_order(np.random.default_rng(seed), resamples, len(real))
-    distances = _squared_discrepancy(order < half, (order >= half) & (order < 2 * half), kernel, kernel, kernel)
-    return percentile_interval(distances.mean(), distances, confidence)
-
-
 def _random_order(generator: np.random.Generator, resamples: int, size: int) -> np.ndarray:
     return generator.permuted(np.tile(np.arange(size), (resamples, 1)), axis=1)
 

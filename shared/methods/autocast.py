@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
-from ..runs.errors import NotFiniteError
+from ..runs.errors import NonFiniteOutputError
 
 
 class AutocastInferer(Inferer):
@@ -25,11 +25,11 @@ class AutocastInferer(Inferer):
         """``B C *S`` and further arguments of the network (of a denoiser: noise level or timestep) to what it returns.
 
         Raises:
-            NotFiniteError: in inference, it returned NaN or infinite values. Training looks at its loss instead.
+            NonFiniteOutputError: in inference, it returned NaN or infinite values. Training looks at its loss instead.
         """
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
             output = network(inputs, *args, **kwargs).float()
         if torch.is_inference_mode_enabled() and not output.isfinite().all():
             level = float(args[0].flatten()[0]) if args else None  # of the first image of the batch
-            raise NotFiniteError(int((~output.isfinite()).sum()), output.numel(), level)
+            raise NonFiniteOutputError(int((~output.isfinite()).sum()), output.numel(), level)
         return output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,29 @@ from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransf
 from monai.utils import convert_to_tensor
 from scipy import ndimage
 
+from ..runs.facts import facts_of
+
 _ALL_AROUND = np.ones((3, 3))  # lesions are thin: their pixels hang together at corners too
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What the masks of generated radiographs are of.
+
+    Attributes:
+        parts: number of components of the organ, 2 for a pair of lungs.
+        min_share: of the image that the organ must fill.
+        lesion_expected: class 1 shows a lesion; False where the network has not seen any lesion mask.
+        mask_names: of organ and lesion, for the reasons.
+    """
+
+    parts: int = 1
+    min_share: float = 0.03
+    lesion_expected: bool = True
+    mask_names: Sequence[str] = ("tibia", "lesion")
+
+
+TIBIA = Anatomy()
 
 
 class GeneratedMasksd(MapTransform):
@@ -25,44 +48,38 @@ class GeneratedMasksd(MapTransform):
     Args:
         keys: samples ``3 X Y``: radiograph in [-1, 1], tibia and lesion inside where above 0. Replaced by float32: the
             radiograph clipped, the masks as 0 and 1.
+        anatomy: what the masks are of.
         min_probability: of the wanted class; 0 judges none, as without a classifier.
-        min_tibia_share: of the image.
         min_lesion_pixels: of a component.
         max_normal_lesion: pixels of the lesion of a sample that is to have none, before it is emptied.
         margin: pixels.
-        lesion_expected: class 1 shows a lesion; False where the network has not seen any lesion mask.
-        tibia_parts: number of components kept, 2 for a pair of lungs.
-        mask_names: of tibia and lesion, for the reasons.
 
-    Reads ``class_label``, ``class_name`` and ``class_probability``, p(class_label | sample) by the classifier, which
-    :class:`~..reports.sample_reports.SampleReports` takes from the inferer. Adds ``accepted`` (bool) and ``reason``
+    Reads ``class_label``, ``class_name`` and, of the facts that come with a sample (:mod:`~..runs.facts`),
+    ``class_probability``, p(class_label | sample) by the classifier. Adds ``facts``, ``accepted`` (bool) and ``reason``
     (str, empty if accepted; several are joined by semicolons).
     """
 
     def __init__(
         self,
         keys: KeysCollection,
+        anatomy: Anatomy = TIBIA,
         min_probability: float = 0.9,
-        min_tibia_share: float = 0.03,
         min_lesion_pixels: int = 8,
         max_normal_lesion: int = 16,
         margin: int = 3,
-        lesion_expected: bool = True,
-        tibia_parts: int = 1,
-        mask_names: Sequence[str] = ("tibia", "lesion"),
     ) -> None:
         super().__init__(keys)
-        self.min_probability, self.min_tibia_share = min_probability, min_tibia_share
+        self.anatomy, self.min_probability = anatomy, min_probability
         self.min_lesion_pixels, self.max_normal_lesion, self.margin = min_lesion_pixels, max_normal_lesion, margin
-        self.lesion_expected, self.tibia_parts, self.mask_names = lesion_expected, tibia_parts, mask_names
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        has_lesion = self.lesion_expected and int(d["class_label"]) == 1
-        probability = float(d["class_probability"]) if self.min_probability else 1.0
+        has_lesion = self.anatomy.lesion_expected and int(d["class_label"]) == 1
         for key in self.key_iterator(d):
-            sample = convert_to_tensor(d[key]).detach().float().cpu()
-            tibia = whole_tibia(sample[1] > 0, self.tibia_parts)
+            d["facts"] = facts_of(d[key])
+            probability = float(d["facts"]["class_probability"]) if self.min_probability else 1.0
+            sample = convert_to_tensor(d[key], track_meta=False).detach().float().cpu()
+            tibia = whole_tibia(sample[1] > 0, self.anatomy.parts)
             lesion = lesion_of(sample[2] > 0, tibia, self.min_lesion_pixels, self.margin)
             found = self._contradictions(str(d["class_name"]), has_lesion, probability, tibia, lesion)
             reasons = _faults(sample[0]) + found
@@ -74,11 +91,11 @@ class GeneratedMasksd(MapTransform):
     def _contradictions(
         self, class_name: str, has_lesion: bool, probability: float, tibia: torch.Tensor, lesion: torch.Tensor
     ) -> list[str]:
-        (organ, wound), share, pixels = self.mask_names, float(tibia.float().mean()), int(lesion.sum())
+        (organ, wound), share, pixels = self.anatomy.mask_names, float(tibia.float().mean()), int(lesion.sum())
         found = []
         if not probability >= self.min_probability:  # NaN is rejected too
             found.append(f"the classifier gives it {probability:.2f} for {class_name}")
-        if share < self.min_tibia_share:
+        if share < self.anatomy.min_share:
             found.append(f"only {100 * share:.1f} % of the image is {organ}" if share else f"no {organ}")
         if has_lesion and not pixels:
             found.append(f"no {wound}, but the class is {class_name}")

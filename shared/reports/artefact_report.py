@@ -16,6 +16,7 @@ from ..anomaly.baselines import IntensityHistogram
 from ..evaluation.artefact_summary import BASELINE, SCORES, summarise_artefacts
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
+from ..runs.facts import facts_of
 from ..runs.files import replacing
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class ArtefactDetection:
-    """Handler for an evaluator of batch size 1 over corrupted and clean volumes: their scores, and what they detect.
+    """Handler for an evaluator over corrupted and clean volumes: their scores, and what they detect.
 
     Args:
         output_dir: of ``report.csv``, a line per volume, ``detection.csv`` (see
@@ -37,7 +38,6 @@ class ArtefactDetection:
             ``report.html``, all written at the end.
         title: of the page.
         records: of the volumes, as :func:`~..simulation.artefacts.corrupted_cases` lists them.
-        inferer: ``history[0]`` may hold ``hidden_share`` and ``mean_error``.
         reference: healthy scans, preprocessed as the cases are, for the intensity histogram.
         threshold: on the map; the share of the brain above it is the ``score`` of an inference.
         weights: file of the weights.
@@ -49,13 +49,12 @@ class ArtefactDetection:
         output_dir: str,
         title: str,
         records: CaseRecords,
-        inferer: Any,
         reference: Dataset,
         threshold: float,
         weights: str,
         settings: Mapping[str, Any],
     ) -> None:
-        self.folder, self.title, self.records, self.inferer = Path(output_dir), title, records, inferer
+        self.folder, self.title, self.records = Path(output_dir), title, records
         self.reference, self.threshold = reference, threshold
         self.facts = {"weights_sha256": sha256(weights), "threshold": threshold, **settings}
         self.listed = {case["case_id"]: case for case in records.cases}
@@ -81,7 +80,7 @@ class ArtefactDetection:
         for case in finished_cases(engine):
             image, brain = (np.asarray(channel) for channel in case["image"])
             anomaly_map = np.asarray(case["pred"][0])[brain > 0]
-            row = {key: value for key, value in self.inferer.history[0].items() if key in SCORES}
+            row = {key: value for key, value in facts_of(case["pred"]).items() if key in SCORES}
             row["score"] = float((anomaly_map > self.threshold).mean())
             row[BASELINE] = self.histogram.distance(image[brain > 0])
             self.records.save(row | {key: self.listed[str(case["case_id"])][key] for key in ORIGIN})

@@ -12,7 +12,6 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
-from ..anomaly.calibration import Calibration
 from ..brains.door import Door
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
@@ -35,17 +34,12 @@ class CaseReports:
         title: of the report.
         door: of the run; its failures and warnings are reported.
         records: of its cases.
-        inferer: its ``history[0]`` joins the row of the case.
-        calibration: stored threshold and healthy scores; None where there are none, and score and percentile are NaN.
-        threshold: in use.
         weights: file of the weights.
         settings: further facts about the run, by name.
-        quality_score: a number in the inferer's history whose percentile among the healthy scans joins the row, as
-            ``quality_percentile``: how unlike them the volume is as a whole.
 
-    Reads from each finished case ``image``, ``native_image``, ``native_brain_mask``, ``pred`` (the mask),
-    ``anomaly_map``, ``pseudo_healthy`` (of several sequences the picture shows the last, that of ``native_image``),
-    ``case_id``, ``warnings`` and, where there is one, ``label``.
+    Reads from each finished case ``native_image``, ``pred`` (the mask), ``anomaly_map``, ``pseudo_healthy`` (of several
+    sequences the picture shows the last, that of ``native_image``), ``case_id``, ``facts``, which join its row, and,
+    where there are some, ``notes`` and ``label``.
     """
 
     def __init__(
@@ -54,21 +48,12 @@ class CaseReports:
         title: str,
         door: Door,
         records: CaseRecords,
-        inferer: Any,
-        calibration: Calibration | None,
-        threshold: float,
         weights: str,
         settings: Mapping[str, Any],
-        quality_score: str = "",
     ) -> None:
-        self.output_dir, self.title, self.door, self.records, self.inferer = output_dir, title, door, records, inferer
-        self.quality_score = quality_score
-        self.calibration, self.threshold = calibration, threshold
+        self.output_dir, self.title, self.door, self.records = output_dir, title, door, records
         self.run = {**run_information(), "weights": weights, "weights_sha256": sha256(weights), **settings}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
-        stale = calibration.stale if calibration else ""
-        warning = f"the stored threshold belongs to {stale}: run configs/calibrate.json on healthy scans"
-        self.general_warnings = [warning] if stale else []
         self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:
@@ -90,41 +75,18 @@ class CaseReports:
     def _finish_case(self, engine: Engine) -> None:
         for case in finished_cases(engine):
             case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)
-            arrays = {
-                name: np.asarray(case[name][-1])
-                for name in ("native_image", "native_brain_mask", "pseudo_healthy", "anomaly_map", "pred")
-            }
+            names = ("native_image", "pseudo_healthy", "anomaly_map", "pred")
+            image, pseudo_healthy, anomaly_map, mask = (np.asarray(case[name][-1]) for name in names)
             label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
-            mask, brain = arrays["pred"] > 0, arrays["native_brain_mask"] > 0
-            calibration = self.calibration
-            stored = calibration is not None and self.threshold == calibration.threshold
-            source = calibration.rule if stored else "given by --threshold"
-            threshold = float(case["map_threshold"])
-            if threshold != self.threshold:  # of this very volume, not the stored or given one
-                source = "of this volume" + (f" (stored: {source})" if calibration else "")
-            raw = arrays["anomaly_map"][brain] * (threshold if np.isfinite(threshold) else 0)
-            score = float((raw > self.threshold).mean()) if calibration else float("nan")
-            history = self.inferer.history[0]
-            quality = {}
-            if self.quality_score:
-                value = history[self.quality_score]
-                percentile = calibration.quality_percentile(self.quality_score, value) if calibration else float("nan")
-                quality["quality_percentile"] = percentile
+            mask = mask > 0
             row = {
                 "case_id": case_id,
                 "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
-                "score": score,
-                "score_percentile": calibration.percentile(score) if stored else float("nan"),
-                "threshold": threshold,
-                "threshold_source": source,
-                **history,
-                **quality,
+                **case["facts"],
                 "seconds": time.time() - self.case_started,
-                "warnings": [*self.warnings[case_id], *self.general_warnings],
+                "warnings": [*self.warnings[case_id], *case.get("notes", [])],
             }
-            picture = case_picture(
-                arrays["native_image"], arrays["pseudo_healthy"], arrays["anomaly_map"], mask, affine, label
-            )
+            picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label)
             self.records.save(row, picture)
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import IterationEvents
 from PIL import Image
 
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
@@ -51,7 +50,6 @@ class SampleReports:
         output_dir: where all this goes.
         title: of the page.
         records: of the requests.
-        inferer: its ``history`` says of each sample of a batch ``class_probability`` and whatever else joins the row.
         weights: files of the networks, by name; empty where there is none.
         settings: facts of all samples, by name, such as seed, w1, w2, w3, steps and sampler; they join each row.
         door: of the sources; its failures are reported.
@@ -59,10 +57,9 @@ class SampleReports:
             on: the nearest is named, with its distance by :mod:`~..evaluation.nearest_neighbours`.
         mask_names: of tibia and lesion, for the captions.
 
-    Adds ``class_probability`` to what postprocessing reads, as :class:`~..radiographs.generated_masks.GeneratedMasksd`
-    needs it; reads of each finished case ``pred`` as that leaves it, ``accepted``, ``reason``, ``class_label``,
-    ``class_name``, ``case_id`` and, where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``,
-    ``tibia_mask`` and
+    Reads of each finished case ``pred``, ``facts`` (they join its row), ``accepted`` and ``reason`` as
+    :class:`~..radiographs.generated_masks.GeneratedMasksd` leaves them, ``class_label``, ``class_name``, ``case_id``
+    and, where they are, ``source_id``, ``source_class``, ``seed``, and ``radiograph``, ``tibia_mask`` and
     ``lesion_mask`` of the source.
     """
 
@@ -71,14 +68,13 @@ class SampleReports:
         output_dir: str,
         title: str,
         records: CaseRecords,
-        inferer: Any,
         weights: Mapping[str, str],
         settings: Mapping[str, Any],
         door: RadiographDoor | None = None,
         training: Sequence[Mapping[str, Any]] = (),
         mask_names: Sequence[str] = ("tibia", "lesion"),
     ) -> None:
-        self.folder, self.title, self.records, self.inferer = Path(output_dir), title, records, inferer
+        self.folder, self.title, self.records = Path(output_dir), title, records
         self.settings = dict(settings)
         self.door, self.training, self.mask_names = door, training, mask_names
         files = {name: {"file": file, "sha256": sha256(file)} for name, file in weights.items() if file}
@@ -94,7 +90,6 @@ class SampleReports:
         if engine.state.epoch_length == 0:  # nothing will run: what is known already is all there is to report
             self.write()
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._hand_over)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._finish_batch)
         engine.add_event_handler(Events.COMPLETED, self.write)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
@@ -105,21 +100,16 @@ class SampleReports:
         if self.known:
             self.vectors = _vectors([case["radiograph"] for case in self.training])
 
-    def _hand_over(self, engine: Engine) -> None:
-        probabilities = [record["class_probability"] for record in self.inferer.history]
-        if None not in probabilities:
-            engine.state.output["class_probability"] = torch.tensor(probabilities)
-
     def _finish_batch(self, engine: Engine) -> None:
         cases = finished_cases(engine)
         nearest = self._nearest([case["pred"][:1] for case in cases])
-        for case, record, near in zip(cases, self.inferer.history, nearest, strict=True):
+        for case, near in zip(cases, nearest, strict=True):
             case_id, label, accepted = str(case["case_id"]), int(case["class_label"]), bool(case["accepted"])
             class_name = str(case["class_name"])
             sample = np.asarray(case["pred"], dtype=np.float32)
             known = {key: case[key] for key in ("seed", "source_id", "source_class", "reason") if key in case}
             known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
-            row = {**known, **self.settings, **record, **near}
+            row = {**known, **self.settings, **case["facts"], **near}
             row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)
             write_sample(self.folder, sample, case_id, accepted)
             self._add(row, tile)

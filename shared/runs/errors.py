@@ -51,11 +51,11 @@ class OutputError(ValueError):
     """An output folder is in use by another run, or what it holds is of another run; the message names a remedy."""
 
 
-class NonFiniteError(ArithmeticError):
+class NonFiniteLossError(ArithmeticError):
     """A training has come to NaN or infinite numbers; the message names step, learning rate and cases."""
 
 
-class NotFiniteError(ArithmeticError):
+class NonFiniteOutputError(ArithmeticError):
     """A network returned NaN or infinite values.
 
     Args:

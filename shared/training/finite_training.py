@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
-from ..runs.errors import NonFiniteError
+from ..runs.errors import NonFiniteLossError
 
 
 class FiniteTraining:
@@ -24,22 +24,22 @@ class FiniteTraining:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_weights)
 
     def check_losses(self, engine: Engine) -> None:
-        """Raises NonFiniteError."""
+        """Raises NonFiniteLossError."""
         losses = {name: torch.as_tensor(x).item() for name, x in engine.state.output.items() if _is_number(x)}
         wrong = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
             batch = engine.state.batch
             cases = dict.fromkeys(str(case) for key in batch if key.endswith("case_id") for case in batch[key])
-            raise NonFiniteError(
+            raise NonFiniteLossError(
                 f"{', '.join(wrong)} {_place(engine)}, cases {', '.join(cases) or 'unnamed'}. Look at these cases, "
                 f"or start again with a lower --learning_rate. {_KEPT}"
             )
 
     def check_weights(self, engine: Engine) -> None:
-        """Raises NonFiniteError."""
+        """Raises NonFiniteLossError."""
         wrong = [name for name, x in engine.network.state_dict().items() if not bool(torch.isfinite(x).all())]
         if wrong:
-            raise NonFiniteError(
+            raise NonFiniteLossError(
                 f"{len(wrong)} of the network's weights, such as {wrong[0]}, are not finite {_place(engine)}. "
                 f"Start again with a lower --learning_rate. {_KEPT}"
             )

@@ -28,12 +28,26 @@ class EpochKeyedDataset(CacheDataset):
     """A CacheDataset whose random transforms depend on ``(seed, epoch, index)`` only.
 
     Index it with the ``(epoch, index)`` of ``EpochKeyedSampler``; a plain index means epoch 0, fixed for validation.
+
+    Args:
+        data: cases; MONAI Label puts its own here.
+        transform: of a case; what precedes its first random step is cached.
+        seed: of the run.
+        progress: show a bar while the cache is filled.
+        checked: those of ``data`` that passed the check at the door; None: all of them.
     """
 
-    def __init__(self, data: list, transform: Compose, seed: int = 0, progress: bool = True) -> None:
+    def __init__(
+        self,
+        data: list,
+        transform: Compose,
+        seed: int = 0,
+        progress: bool = True,
+        checked: list | None = None,
+    ) -> None:
         self.seed = seed
         self.random = transform.get_index_of_first(lambda step: isinstance(step, RandomizableTrait)) is not None
-        super().__init__(data, transform, progress=progress)
+        super().__init__(data if checked is None else checked, transform, progress=progress)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:  # type: ignore[override]
         epoch, index = key if isinstance(key, tuple) else (0, key)

@@ -13,8 +13,8 @@ from monai.transforms import Compose, LoadImaged, Orientationd, RandFlipd
 
 from shared.brains.slices import (
     AsVolumed,
-    LabelOrNoned,
-    LesionFreed,
+    EnsureLabeld,
+    LesionFreeMaskd,
     MedianUnitsd,
     RandSlicesd,
     SlicesAsChannelsd,
@@ -86,7 +86,7 @@ class TestLesionFreed:
         brain, label = np.ones((9, 9, 3)), np.zeros((9, 9, 3))
         brain[0] = 0
         label[3, 4, 1] = 2
-        data = LesionFreed("label", margin=2)({"brain_mask": volume(brain), "label": volume(label)})
+        data = LesionFreeMaskd("label", margin=2)({"brain_mask": volume(brain), "label": volume(label)})
         expected = brain.copy()
         expected[1:6, 2:7, 1] = 0
         np.testing.assert_array_equal(data["lesion_free"][0], expected)
@@ -95,9 +95,9 @@ class TestLesionFreed:
     def test_no_margin_and_no_label(self):
         brain, label = np.ones((4, 4, 2)), np.zeros((4, 4, 2))
         label[1, 2, 0] = 1
-        data = LesionFreed("label", margin=0)({"brain_mask": volume(brain), "label": volume(label)})
+        data = LesionFreeMaskd("label", margin=0)({"brain_mask": volume(brain), "label": volume(label)})
         np.testing.assert_array_equal(data["lesion_free"][0], 1 - label)
-        data = LesionFreed("label", margin=3)({"brain_mask": volume(brain)})
+        data = LesionFreeMaskd("label", margin=3)({"brain_mask": volume(brain)})
         np.testing.assert_array_equal(data["lesion_free"][0], brain)
 
 
@@ -183,18 +183,18 @@ class TestHalfMedianUnits:
 class TestLabelOrNoned:
     def test_case_without_a_label_gets_an_empty_one_on_its_grid(self):
         mask = volume(np.ones((4, 5, 6)), (2, 3, 4))
-        data = LabelOrNoned("label")({"brain_mask": mask})
+        data = EnsureLabeld("label")({"brain_mask": mask})
         assert data["label"].shape == (1, 4, 5, 6) and not data["label"].any() and mask.all()
         np.testing.assert_array_equal(data["label"].affine, mask.affine)
 
     def test_a_label_stays(self):
         label = volume(np.eye(4)[..., None])
         data = {"brain_mask": volume(np.ones((4, 4, 1))), "label": label}
-        assert LabelOrNoned("label")(data)["label"] is label
+        assert EnsureLabeld("label")(data)["label"] is label
 
     def test_the_data_given_stay(self):
         data = {"foreground": volume(np.ones((4, 4, 1)))}
-        assert set(LabelOrNoned("lesion", mask_key="foreground")(data)) == {"foreground", "lesion"}
+        assert set(EnsureLabeld("lesion", mask_key="foreground")(data)) == {"foreground", "lesion"}
         assert set(data) == {"foreground"}
 
 

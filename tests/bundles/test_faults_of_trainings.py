@@ -38,7 +38,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_overwrites_nothing(tra
     before = hashes(trained.out)
     done = trained.training.run(trained.options(trained.out, max_epochs=3, learning_rate=1e30))
     assert done.returncode == 1
-    (message,) = set(re.findall(r"NonFiniteError: (.*)", done.stderr))
+    (message,) = set(re.findall(r"NonFiniteLossError: (.*)", done.stderr))
     assert re.match(r".* (is|are) (nan|inf|not finite) at step \d+ \(epoch 1\), learning rate 1e\+30", message)
     if "cases" in message:
         section = json.loads(next(trained.data.glob("*list.json")).read_text())["training"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from shared.methods.autocast import AutocastInferer
-from shared.runs.errors import NotFiniteError
+from shared.runs.errors import NonFiniteOutputError
 
 
 class Product(torch.nn.Module):
@@ -34,7 +34,13 @@ def test_precision_and_arguments(enabled: bool, inside: torch.dtype):
 def test_values_that_are_not_finite_are_named_with_their_noise_level_in_inference_only():
     network, x, sigma = Product(), torch.ones(1, 16), torch.tensor(1e39, dtype=torch.float64).float()
     assert AutocastInferer(False)(x, network, sigma).isinf().all()
-    with torch.inference_mode(), pytest.raises(NotFiniteError, match="4 values of 4 .* timestep inf.*--amp False"):
+    with (
+        torch.inference_mode(),
+        pytest.raises(NonFiniteOutputError, match="4 values of 4 .* timestep inf.*--amp False"),
+    ):
         AutocastInferer(False)(x, network, sigma)
-    with torch.inference_mode(), pytest.raises(NotFiniteError, match="4 values of 4 that are NaN or infinite. Compute"):
+    with (
+        torch.inference_mode(),
+        pytest.raises(NonFiniteOutputError, match="4 values of 4 that are NaN or infinite. Compute"),
+    ):
         AutocastInferer(False)(x, lambda x: x[:, :4] * torch.nan)

@@ -14,7 +14,7 @@ from monai.engines import SupervisedTrainer
 from shared.methods.tsgm.cyclegan import CycleGAN
 from shared.methods.tsgm.cyclegan_update import CycleGANUpdate
 from shared.methods.tsgm.image_pool import ImagePool
-from shared.runs.errors import NonFiniteError
+from shared.runs.errors import NonFiniteLossError
 from shared.training.finite_training import FiniteTraining
 
 
@@ -57,14 +57,16 @@ def test_step_learning_rate_and_cases_are_named_and_nothing_is_learnt(value, sai
     learnt = []
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: learnt.append(trainer.network.weight.item()))
     expected = f"loss is {said} at step 3 (epoch 1), learning rate 0.1, cases e, f. Look at these cases"
-    with pytest.raises(NonFiniteError, match=f"^{re.escape(expected)}"):
+    with pytest.raises(NonFiniteLossError, match=f"^{re.escape(expected)}"):
         trainer.run()
     assert ended == [] and trainer.network.weight.item() == learnt[-1] and len(learnt) == 2
 
 
 def test_weights_that_the_last_step_of_an_epoch_spoils_stop_it_before_they_are_written():
     trainer, ended = train([case("a", 1e15), case("b", 1e15)], lr=1e30)
-    with pytest.raises(NonFiniteError, match=r"1 of the network's weights, such as weight, .* at step 1 \(epoch 1\)"):
+    with pytest.raises(
+        NonFiniteLossError, match=r"1 of the network's weights, such as weight, .* at step 1 \(epoch 1\)"
+    ):
         trainer.run()
     assert ended == []
 
@@ -75,7 +77,7 @@ def test_a_finite_training_goes_on_and_cases_may_be_unnamed():
     trainer.run()
     assert ended == [1, 2]
     trainer, _ = train([{"image": torch.tensor([float("nan")])}])
-    with pytest.raises(NonFiniteError, match="cases unnamed"):
+    with pytest.raises(NonFiniteLossError, match="cases unnamed"):
         trainer.run()
 
 
@@ -114,7 +116,7 @@ def test_neither_side_of_a_cyclegan_learns_from_a_loss_that_is_not_finite(part):
         spoil()
         before.update({name: value.clone() for name, value in network.state_dict().items()})
 
-    with pytest.raises(NonFiniteError) as raised:
+    with pytest.raises(NonFiniteLossError) as raised:
         trainer.run()
     loss = "loss is nan" if part == "generators" else "discriminator is nan"
     assert loss in str(raised.value) and "at step 2 (epoch 1)" in str(raised.value)

@@ -35,6 +35,17 @@ class SquaredError:
 UNSMOOTHED = SquaredError()
 
 
+@dataclass(frozen=True)
+class StopRule:
+    """The refinement ends when a pass shrinks the mask by less than ``ratio``, or grows it, or ``passes`` are done."""
+
+    ratio: float = 0.01
+    passes: int = 20
+
+
+STOP = StopRule()
+
+
 def threshold_curve(
     reconstruct: Reconstruct,
     image: torch.Tensor,
@@ -84,8 +95,7 @@ def refine(
     image: torch.Tensor,
     brain: torch.Tensor,
     threshold: float,
-    stop_ratio: float = 0.01,
-    max_iterations: int = 20,
+    stop: StopRule = STOP,
     squared_error: SquaredError = UNSMOOTHED,
 ) -> Refined:
     """From the whole brain, keep hidden what errs by more than the threshold, until the mask stops shrinking (phase 3).
@@ -95,17 +105,16 @@ def refine(
         image: ``1 1 *S``, float32.
         brain: 0/1, of that shape, not empty.
         threshold: on the squared error.
-        stop_ratio: a pass that shrinks the mask by less than this share of it is the last (growth stops too).
-        max_iterations: of passes at most.
+        stop: when it ends.
         squared_error: of a reconstruction.
     """
     mask, shares = brain, []
-    for _ in range(max_iterations):
+    for _ in range(stop.passes):
         shares.append(float(mask.sum() / brain.sum()))
         reconstruction = reconstruct(mask)
         remaining = (squared_error(image, reconstruction, brain) > threshold).to(brain)
         size = float(mask.sum())
-        if size == 0 or (size - float(remaining.sum())) / size < stop_ratio:
+        if size == 0 or (size - float(remaining.sum())) / size < stop.ratio:
             break
         mask = remaining
     return Refined(reconstruction, remaining, shares)

@@ -13,6 +13,21 @@ PERCENT = np.arange(1, 101)
 
 
 @dataclass(frozen=True)
+class ThresholdCurve:
+    """Where the curve of kept errors is drawn, and how the subject's threshold is read from it; as in the paper.
+
+    Attributes:
+        percents: of the brain left unmasked at the points of the curve; empty: no curve is drawn.
+        gamma: steepness, per percent, at which the threshold is read.
+        y_limit: squared error at which the fit of the curve ends.
+    """
+
+    percents: Sequence[int] = tuple(range(100))
+    gamma: float = 0.05
+    y_limit: float = 2.0
+
+
+@dataclass(frozen=True)
 class SubjectThreshold:
     """Threshold on the squared error, the percentage of the brain it left unmasked, and how it was found.
 

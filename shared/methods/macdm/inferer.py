@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -18,11 +19,47 @@ from ...diffusion.learned_variance import LearnedVarianceDenoiser, on_x0, sample
 from ...diffusion.noise_levels import even_timesteps, vp_sigmas
 from ...diffusion.noisy_classifier import ClassLogProbability
 from ...diffusion.samplers import SAMPLERS, Denoise
+from ...runs.facts import with_facts
 from ...runs.seeds import keyed_noise
 from ..autocast import AutocastInferer
 from .joint_state import JointState
 
 ALL_SAMPLERS = {**SAMPLERS, "learned_variance": sample_learned_variance}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn; the paper's way but for the number of steps.
+
+    Attributes:
+        steps: noise levels of the sampler, evenly spaced from the highest timestep down.
+        sampler: name in :data:`ALL_SAMPLERS`; "learned_variance" is the paper's.
+        guidance: g; 0 draws from all classes.
+        level: Z, share of the schedule in (0, 1]: 1 starts from noise alone, less from the input, noised to timestep
+            round(Z T) - 1.
+        inversion: the noise is not random but that which deterministic DDIM, run backwards without guidance, finds in
+            the input, at level 1 too. It doubles the evaluations.
+        seed: of the noise, which is keyed by sample: others change nothing.
+
+    Raises:
+        ValueError: no such sampler, or a level outside (0, 1].
+    """
+
+    steps: int = 250
+    sampler: str = "learned_variance"
+    guidance: float = 1.0
+    level: float = 1.0
+    inversion: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sampler not in ALL_SAMPLERS:
+            raise ValueError(f"the sampler is one of {', '.join(ALL_SAMPLERS)}, got '{self.sampler}'")
+        if not 0 < self.level <= 1:
+            raise ValueError(f"level is {self.level}; choose a share of the noise schedule, above 0 and at most 1")
+
+
+PAPER_SAMPLING = Sampling()
 
 
 class MaCDMInferer(Inferer):
@@ -33,23 +70,15 @@ class MaCDMInferer(Inferer):
         alphas_cumprod: ``(T,)``, the schedule of that training.
         classifier: ``classifier(network_input, t) -> B classes``, logits; put in evaluation mode. It runs in float32:
             in bfloat16 its gradient is 2 to 5 % off and takes two thirds of the time. Not needed with guidance 0.
-        steps: noise levels of the sampler, evenly spaced from the highest timestep down.
-        sampler: name in :data:`ALL_SAMPLERS`; "learned_variance" is the paper's.
-        guidance: g; 0 draws from all classes.
-        level: Z, share of the schedule in (0, 1]: 1 starts from noise alone, less from the input, noised to timestep
-            round(Z T) - 1.
-        inversion: the noise is not random but that which deterministic DDIM, run backwards without guidance, finds in
-            the input, at level 1 too. It doubles the evaluations.
+        sampling: how the samples are drawn.
         batch_size: samples in one network evaluation.
         amp: run the denoiser in bfloat16.
-        seed: of the noise, which is keyed by sample: others change nothing.
 
     Raises:
-        ValueError: no such sampler, guidance without a classifier, a level outside (0, 1], or more steps than there
-            are timesteps up to the level.
+        ValueError: guidance without a classifier, or more steps than there are timesteps up to the level.
 
-    After a call ``history`` holds a dict per sample: ``class_label`` (the wanted one), ``class_probability`` (of it, by
-    the classifier at timestep 0, given the sample; None without classifier), ``guidance``, ``level``,
+    What it returns carries facts (:mod:`~...runs.facts`): ``class_label`` (the wanted one), ``class_probability`` (of
+    it, by the classifier at timestep 0, given the sample; None without classifier), ``guidance``, ``level``,
     ``network_evaluations`` and ``classifier_evaluations`` (one of them for the probability).
     """
 
@@ -59,33 +88,24 @@ class MaCDMInferer(Inferer):
         state: JointState,
         alphas_cumprod: Tensor,
         classifier: nn.Module | None = None,
-        steps: int = 250,
-        sampler: str = "learned_variance",
-        guidance: float = 1.0,
-        level: float = 1.0,
-        inversion: bool = False,
+        sampling: Sampling = PAPER_SAMPLING,
         batch_size: int = 32,
         amp: bool = True,
-        seed: int = 0,
     ) -> None:
         super().__init__()
-        if sampler not in ALL_SAMPLERS:
-            raise ValueError(f"the sampler is one of {', '.join(ALL_SAMPLERS)}, got '{sampler}'")
-        if guidance != 0 and classifier is None:
-            raise ValueError(f"guidance is {guidance} and there is no classifier; give one, or set guidance to 0")
-        if not 0 < level <= 1:
-            raise ValueError(f"level is {level}; choose a share of the noise schedule, above 0 and at most 1")
-        timesteps = round(level * len(alphas_cumprod))
+        if sampling.guidance != 0 and classifier is None:
+            problem = f"guidance is {sampling.guidance} and there is no classifier"
+            raise ValueError(f"{problem}; give one, or set guidance to 0")
+        steps, timesteps = sampling.steps, round(sampling.level * len(alphas_cumprod))
         if not 1 <= steps <= timesteps:
-            raise ValueError(f"steps is {steps}; up to level {level} there are {timesteps} timesteps, choose 1 or more")
+            there_are = f"up to level {sampling.level} there are {timesteps} timesteps"
+            raise ValueError(f"steps is {steps}; {there_are}, choose 1 or more")
         self.state, self.alphas_cumprod = state, alphas_cumprod
         self.classifier = None if classifier is None else classifier.eval().requires_grad_(False)
         self.sigmas = vp_sigmas(alphas_cumprod, even_timesteps(steps, timesteps))
         self.lowest = float(vp_sigmas(alphas_cumprod, [0])[0])
-        self.sampler, self.guidance, self.level, self.inversion = sampler, guidance, level, inversion
-        self.batch_size, self.seed = batch_size, seed
+        self.sampling, self.batch_size = sampling, batch_size
         self.forward, self.classify = AutocastInferer(enabled=amp), AutocastInferer(enabled=False)
-        self.history: list[dict[str, Any]] = []
 
     @torch.inference_mode()
     def __call__(
@@ -112,14 +132,18 @@ class MaCDMInferer(Inferer):
                 f"inputs have the shape {tuple(inputs.shape)}, with {len(labels)} classes and {len(keys)} keys; "
                 "give three channels, and one class and one key for each sample"
             )
-        self.history, drawn, size = [], [], self.batch_size
+        drawn, facts, size = [], [], self.batch_size
         total = len(inputs) * (len(self.sigmas) - 1)
         with tqdm(total=total, desc="samples x steps", leave=False, delay=5) as progress:
             for chunk in (slice(first, first + size) for first in range(0, len(inputs), size)):
-                drawn.append(self._draw(inputs[chunk], labels[chunk], keys[chunk], network, progress))
-        return torch.cat(drawn)
+                samples, known = self._draw(inputs[chunk], labels[chunk], keys[chunk], network, progress)
+                drawn.append(samples)
+                facts += known
+        return with_facts(torch.cat(drawn), facts)
 
-    def _draw(self, inputs: Tensor, labels: Tensor, keys: Sequence[str], network: nn.Module, progress: tqdm) -> Tensor:
+    def _draw(
+        self, inputs: Tensor, labels: Tensor, keys: Sequence[str], network: nn.Module, progress: tqdm
+    ) -> tuple[Tensor, list[dict[str, Any]]]:
         source, condition = inputs.split([self.state.channels, 3 - self.state.channels], dim=1)
         evaluations: Counter[str] = Counter()
 
@@ -139,16 +163,16 @@ class MaCDMInferer(Inferer):
             return clamped(denoise, self.state.limits)
 
         def steered(denoise: Denoise) -> Denoise:
-            return within_limits(guided(within_limits(denoise), log_probability, self.guidance))
+            return within_limits(guided(within_limits(denoise), log_probability, self.sampling.guidance))
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return denoiser(x, sigma)[0]
 
         denoiser = LearnedVarianceDenoiser(predict, self.alphas_cumprod)
-        learned = self.sampler == "learned_variance"
-        sample = ALL_SAMPLERS[self.sampler](
+        learned = self.sampling.sampler == "learned_variance"
+        sample = ALL_SAMPLERS[self.sampling.sampler](
             on_x0(steered, denoiser) if learned else steered(denoise),
-            self._inverted(within_limits(denoise), source) if self.inversion else self._noised(source, keys),
+            self._inverted(within_limits(denoise), source) if self.sampling.inversion else self._noised(source, keys),
             self.sigmas,
             noise=lambda step: self._noise(keys, f"step {step}", source),
             callback=lambda step, x, *_: progress.update(len(x)),
@@ -157,17 +181,17 @@ class MaCDMInferer(Inferer):
         if self.classifier is not None:
             probabilities = log_probability(sample, self.lowest).exp().tolist()
         counts = {f"{name}_evaluations": evaluations[name] for name in ("network", "classifier")}
-        same = {"guidance": self.guidance, "level": self.level, **counts}
-        self.history += [
+        same = {"guidance": self.sampling.guidance, "level": self.sampling.level, **counts}
+        facts = [
             {"class_label": label, "class_probability": probability, **same}
             for label, probability in zip(labels.tolist(), probabilities, strict=True)
         ]
         weights = torch.cat(self.state.pack(*inputs.new_ones(3, 1, 1, 1, 1)), dim=1)
-        return (torch.cat([sample, condition], dim=1) / weights).clamp(-1, 1)
+        return (torch.cat([sample, condition], dim=1) / weights).clamp(-1, 1), facts
 
     def _noised(self, source: Tensor, keys: Sequence[str]) -> Tensor:
         sigma, noise = float(self.sigmas[0]), self._noise(keys, "start", source)
-        return source + sigma * noise if self.level < 1 else (1 + sigma**2) ** 0.5 * noise
+        return source + sigma * noise if self.sampling.level < 1 else (1 + sigma**2) ** 0.5 * noise
 
     def _inverted(self, denoise: Denoise, x: Tensor) -> Tensor:
         """Euler's method up the probability-flow ODE (Song et al. 2021, section 4.3)."""
@@ -178,4 +202,4 @@ class MaCDMInferer(Inferer):
 
     def _noise(self, keys: Sequence[str], purpose: str, like: Tensor) -> Tensor:
         """Standard normal ``B C X Y``, the same for a sample in every batch, order and run."""
-        return keyed_noise([(self.seed, key, purpose) for key in keys], like.shape[1:], like.device)
+        return keyed_noise([(self.sampling.seed, key, purpose) for key in keys], like.shape[1:], like.device)

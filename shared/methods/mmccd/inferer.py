@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,17 +14,65 @@ from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
 from ...anomaly.residuals import ERRORS, fit_intensities, signed_residual
-from ...brains.slices import median_units
+from ...brains.units import BACKGROUND, from_median_units, to_median_units
 from ...diffusion.denoisers import VPDenoiser
 from ...diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
 from ...diffusion.samplers import SAMPLERS
+from ...runs.facts import with_facts
 from ...runs.seeds import keyed_noise
 from ..autocast import AutocastInferer
 from .modality_cycle import ModalityCycles
-from .stripes import hide, stripes
+from .stripes import StripeGrid, hide_stripe, stripes
 
-BACKGROUND = -3.0
 MODES = ("masked", "cyclic_unet", "direct")
+
+
+@dataclass(frozen=True)
+class StripeSampling:
+    """How the other sequence is drawn under a stripe; as in the paper, which takes DDIM.
+
+    Attributes:
+        timesteps: of the diffusion, descending.
+        sampler: name in :data:`~...diffusion.samplers.SAMPLERS`; "euler" is DDIM.
+        seed: of the noise, which is one fixed field for each slice and stripe.
+
+    Raises:
+        ValueError: no such sampler.
+    """
+
+    timesteps: Sequence[int] = tuple(range(990, -1, -10))
+    sampler: str = "euler"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"the sampler is one of {', '.join(SAMPLERS)}, got '{self.sampler}'")
+
+
+@dataclass(frozen=True)
+class ResidualRule:
+    """How an image is compared with its reconstruction; as in the paper.
+
+    Attributes:
+        error: "squared", or one-sided: "bright" counts what is brighter than reconstructed, "dark" what is darker; they
+            are signed, for smoothing, and below 0 where the image is not.
+        fit_intensities: rescale the reconstruction to the image's intensities first (not with "squared").
+        fluid_below: darker voxels of the image are not counted, see :func:`~...anomaly.residuals.signed_residual`.
+
+    Raises:
+        ValueError: no such error.
+    """
+
+    error: str = "squared"
+    fit_intensities: bool = False
+    fluid_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.error not in ERRORS:
+            raise ValueError(f"the error is one of {', '.join(ERRORS)}, got '{self.error}'")
+
+
+PAPER_GRID, PAPER_SAMPLING, PAPER_RESIDUAL = StripeGrid(), StripeSampling(), ResidualRule()
 
 
 class CycleInferer(Inferer):
@@ -35,21 +84,15 @@ class CycleInferer(Inferer):
             and what g returns counts under the stripe. "cyclic_unet" translates the whole slice to and fro by g's alone
             (the paper's ablation). "direct" translates the companions, other sequences of the subject, to this one.
         companions: sequences between image and brain mask in the input, for "direct".
-        stripe_width: in pixels (16 of 1.875 mm in the paper).
-        stride: of the stripes, in pixels (2 in the paper).
-        timesteps: of the diffusion, descending (990, 980, ..., 0 in the paper).
-        sampler: name in :data:`~...diffusion.samplers.SAMPLERS`; "euler" is the paper's DDIM.
-        error: "squared", the paper's, or one-sided: "bright" counts what is brighter than reconstructed, "dark" what is
-            darker; they are signed, for smoothing, and below 0 where the image is not.
-        fit: rescale the reconstruction to the image's intensities first (not with "squared").
-        fluid_below: darker voxels of the image are not counted, see :func:`~...anomaly.residuals.signed_residual`.
+        grid: of the stripes.
+        sampling: of the diffusion.
+        residual: how map and reconstruction are compared.
         batch_size: slices in one network evaluation.
         amp: run the networks in bfloat16.
-        seed: of the noise, which is one fixed field for each slice and stripe.
         known_sequences: that the weights know; empty: found out in use.
 
-    Where several other sequences were trained both ways, their cycles are averaged. After a call ``history`` holds a
-    dict per volume: slices, stripes drawn (those that meet the brain, in all cycles) and evaluations of one slice.
+    Where several other sequences were trained both ways, their cycles are averaged. What it returns carries facts
+    (:mod:`~...runs.facts`): slices, stripes drawn (those that meet the brain, in all cycles), evaluations of one slice.
     """
 
     def __init__(
@@ -57,47 +100,40 @@ class CycleInferer(Inferer):
         sequence: str,
         mode: str = "masked",
         companions: Sequence[str] = (),
-        stripe_width: int = 16,
-        stride: int = 2,
-        timesteps: Sequence[int] = tuple(range(990, -1, -10)),
-        sampler: str = "euler",
-        error: str = "squared",
-        fit: bool = False,
-        fluid_below: float | None = None,
+        grid: StripeGrid = PAPER_GRID,
+        sampling: StripeSampling = PAPER_SAMPLING,
+        residual: ResidualRule = PAPER_RESIDUAL,
         batch_size: int = 32,
         amp: bool = True,
-        seed: int = 0,
         known_sequences: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if known_sequences and sequence not in known_sequences:
             known = ", ".join(known_sequences)
             raise ValueError(f"the weights know no cycle for the sequence '{sequence}', only for {known}")
-        for name, given, known in (("mode", mode, MODES), ("sampler", sampler, SAMPLERS), ("error", error, ERRORS)):
-            if given not in known:
-                raise ValueError(f"the {name} is one of {', '.join(known)}, got '{given}'")
+        if mode not in MODES:
+            raise ValueError(f"the mode is one of {', '.join(MODES)}, got '{mode}'")
         if mode == "direct" and (not companions or sequence in companions):
             raise ValueError(f"mode 'direct' needs other sequences than '{sequence}'; see inference_direct.json")
         self.sequence, self.mode, self.companions = sequence, mode, list(companions)
-        self.stripe_width, self.stride = stripe_width, stride
-        self.error, self.fit, self.fluid_below = error, fit, fluid_below
+        self.grid, self.residual = grid, residual
         self.alphas_cumprod = linear_alphas_cumprod()
-        self.sigmas, self.sample = vp_sigmas(self.alphas_cumprod, timesteps), SAMPLERS[sampler]
-        self.batch_size, self.seed = batch_size, seed
+        self.sigmas = vp_sigmas(self.alphas_cumprod, sampling.timesteps)
+        self.sample, self.seed = SAMPLERS[sampling.sampler], sampling.seed
+        self.batch_size = batch_size
         self.forward = AutocastInferer(enabled=amp)
         self.evaluations = 0
-        self.history: list[dict[str, Any]] = []
 
     @torch.inference_mode()
     def __call__(self, inputs: torch.Tensor, network: ModalityCycles, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """``B C X Y Z`` (image, companions, brain mask) to ``B 2 X Y Z`` (error, reconstruction), all 6x/p90 - 3."""
-        self.history = []
-        return torch.stack([self._one(convert_to_tensor(volume).float(), network) for volume in inputs])
+        """``B C X Y Z`` (image, companions, brain mask) to ``B 2 X Y Z`` (error, reconstruction), all normalised."""
+        done = [self._one(convert_to_tensor(volume).float(), network) for volume in inputs]
+        return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
-    def _one(self, volume: torch.Tensor, network: ModalityCycles) -> torch.Tensor:
+    def _one(self, volume: torch.Tensor, network: ModalityCycles) -> tuple[torch.Tensor, dict[str, Any]]:
         in_brain = volume[-1].sum(dim=(0, 1)).nonzero()[:, 0]  # numbers of the slices that hold brain
         images = torch.where(volume[-1:] > 0, volume[:-1], BACKGROUND)  # without the rim that interpolation leaves
-        scaled = [median_units(image, volume[-1]) for image in images]
+        scaled = [to_median_units(image, volume[-1]) for image in images]
         image, *companions = (x.permute(2, 0, 1)[in_brain, None] for x, _ in scaled)  # N 1 X Y each
         brain, unit = volume[-1].permute(2, 0, 1)[in_brain, None], float(scaled[0][1])
         self.evaluations, drawn = 0, 0
@@ -115,19 +151,19 @@ class CycleInferer(Inferer):
             backs = [self._translate(x, brain, other, self.sequence, network) for other, x in starts.items()]
             reconstruction = torch.stack(backs).mean(dim=0)
             squared = torch.stack([(back - image).square() for back in backs]).mean(dim=0)
-        if self.error == "squared":
+        rule = self.residual
+        if rule.error == "squared":
             error = squared * unit**2
         else:
-            fitted = fit_intensities(reconstruction, image, brain) if self.fit else reconstruction
+            fitted = fit_intensities(reconstruction, image, brain) if rule.fit_intensities else reconstruction
             reconstruction = torch.where(brain > 0, fitted, BACKGROUND)
-            original, returned = ((x + 3) * unit - 3 for x in (image, reconstruction))
-            error = signed_residual(original, returned, self.error, self.fluid_below)
-        slices = {"slices": len(in_brain), "stripes": drawn}
-        self.history.append({**slices, "network_evaluations": self.evaluations})
+            original, returned = (from_median_units(x, unit) for x in (image, reconstruction))
+            error = signed_residual(original, returned, rule.error, rule.fluid_below)
+        facts = {"slices": len(in_brain), "stripes": drawn, "network_evaluations": self.evaluations}
         result = torch.stack([torch.zeros_like(volume[0]), torch.full_like(volume[0], BACKGROUND)])
-        both = torch.cat([error * brain, (reconstruction + 3) * unit - 3], dim=1)  # N 2 X Y
+        both = torch.cat([error * brain, from_median_units(reconstruction, unit)], dim=1)  # N 2 X Y
         result[..., in_brain] = both.permute(1, 2, 3, 0)
-        return result
+        return result, facts
 
     def _masked_cycle(
         self, image: torch.Tensor, brain: torch.Tensor, numbers: Sequence[int], other: str, network: ModalityCycles
@@ -136,7 +172,7 @@ class CycleInferer(Inferer):
 
         The paper's ``sum_r m_r E_r / sum_r m_r``; stripes that hide no brain are left out, they change nothing in it.
         """
-        hidden = stripes(tuple(image.shape[-2:]), self.stripe_width, self.stride).to(image.device)  # R X Y
+        hidden = stripes(tuple(image.shape[-2:]), self.grid.width, self.grid.stride).to(image.device)  # R X Y
         meets = torch.einsum("nxy,rxy->nr", (brain[:, 0] > 0).float(), hidden.float()) > 0
         todo = meets.nonzero()  # slice and stripe
         counts, back_sum, square_sum = (torch.zeros_like(image) for _ in range(3))
@@ -145,7 +181,7 @@ class CycleInferer(Inferer):
             n, r = chunk.unbind(dim=1)
             stripe, x, inside = hidden[r][:, None], image[n], brain[n]
             keys = [(numbers[i], j) for i, j in chunk.tolist()]
-            masked = hide(x, stripe, inside, self._noise(keys, "condition", x))
+            masked = hide_stripe(x, stripe, inside, self._noise(keys, "condition", x))
             back = self._there_and_back(masked, inside, keys, other, network)
             counts.index_add_(0, n, stripe.float())
             back_sum.index_add_(0, n, stripe * back)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from ...diffusion.unet import DiffusionUNet
+from ...diffusion.unet import DiffusionUNet, UNetShape
 
 
 class ModalityCycles(nn.Module):
@@ -19,15 +18,17 @@ class ModalityCycles(nn.Module):
 
     Args:
         pairs: ordered pairs of sequences, such as ``[["flair", "t1"], ["t1", "flair"]]``.
-        unet: arguments of :class:`~...diffusion.unet.DiffusionUNet`, the same for all networks.
+        unet: shape of all networks.
     """
 
-    def __init__(self, pairs: Sequence[Sequence[str]], unet: Mapping[str, Any]) -> None:
+    def __init__(self, pairs: Sequence[Sequence[str]], unet: UNetShape) -> None:
         super().__init__()
         names = [f"{source}_to_{target}" for source, target in pairs]
         self.pairs = [tuple(pair) for pair in pairs]
-        self.diffusion = nn.ModuleDict({name: DiffusionUNet(in_channels=2, **unet) for name in names})
-        self.translation = nn.ModuleDict({name: DiffusionUNet(in_channels=1, timed=False, **unet) for name in names})
+        self.diffusion = nn.ModuleDict({name: DiffusionUNet(in_channels=2, shape=unet) for name in names})
+        self.translation = nn.ModuleDict(
+            {name: DiffusionUNet(in_channels=1, timed=False, shape=unet) for name in names}
+        )
 
     def intermediates(self, sequence: str) -> list[str]:
         """Sequences over which a cycle from and to ``sequence`` was trained, in the order of the pairs.

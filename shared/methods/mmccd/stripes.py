@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+
+
+@dataclass(frozen=True)
+class StripeGrid:
+    """Stripes of inference: width and stride from one to the next, in pixels; 16 of 1.875 mm and 2 in the paper."""
+
+    width: int = 16
+    stride: int = 2
 
 
 def stripes(shape: tuple[int, int], width: int, stride: int) -> torch.Tensor:
@@ -54,6 +64,8 @@ def random_stripes(brain_mask: torch.Tensor, width: int) -> torch.Tensor:
     return torch.stack(masks)[:, None]
 
 
-def hide(image: torch.Tensor, stripe: torch.Tensor, brain_mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+def hide_stripe(
+    image: torch.Tensor, stripe: torch.Tensor, brain_mask: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
     """Replace the brain under the stripe by noise; the outline stays visible, unlike in the paper. All ``B 1 X Y``."""
     return torch.where(stripe & (brain_mask > 0), noise, image)

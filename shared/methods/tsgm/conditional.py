@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from ...diffusion.denoisers import EDMDenoiser
-from ...diffusion.unet import DiffusionUNet
+from ...diffusion.unet import DiffusionUNet, UNetShape
 
 TIMESTEPS = 1000
 
@@ -25,7 +22,7 @@ class ConditionalDenoiser(nn.Module):
     Args:
         channels: sequences, 1 in the paper's form, where each sequence of a slice is a sample of its own; otherwise
             all sequences of a slice are drawn together, each given all that are present.
-        unet: further arguments of :class:`~...diffusion.unet.DiffusionUNet`.
+        unet: its shape.
         mean: of the pixels of clean images.
         sigma_data: their standard deviation.
         sigma_difference: standard deviation of their difference to the condition.
@@ -36,7 +33,7 @@ class ConditionalDenoiser(nn.Module):
     def __init__(
         self,
         channels: int,
-        unet: Mapping[str, Any],
+        unet: UNetShape,
         mean: float,
         sigma_data: float,
         sigma_difference: float,
@@ -46,7 +43,7 @@ class ConditionalDenoiser(nn.Module):
         super().__init__()
         self.channels, self.mean, self.sigma_data, self.sigma_difference = channels, mean, sigma_data, sigma_difference
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
-        self.unet = DiffusionUNet(in_channels=2 * channels, out_channels=channels, **unet)
+        self.unet = DiffusionUNet(in_channels=2 * channels, out_channels=channels, shape=unet)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor, present: Tensor | None = None) -> Tensor:
         """The clean images expected behind noisy ones.

@@ -26,8 +26,8 @@ class TSGMInferer(PseudoHealthyInferer):
         sampler: name in :data:`ALL_SAMPLERS`; "predictor_corrector" is the paper's, with two evaluations a step.
         sampler_options: further arguments of the sampler, such as ``snr``.
         samples: drawn of each slice, every second one of the slice mirrored left to right.
-        expected: the healthy counterpart is the expected one, which the first evaluation of each sample estimates, not
-            the mean of the samples, the paper's, which comes close to it only when there are many.
+        posterior_mean: the healthy counterpart is the expected one, which the first evaluation of each sample
+            estimates, not the mean of the samples, the paper's, which comes close to it only when there are many.
         seed: of the noise, which is keyed by slice, sample and sequence: other slices change nothing.
         options: of :class:`PseudoHealthyInferer`.
 
@@ -42,7 +42,7 @@ class TSGMInferer(PseudoHealthyInferer):
         sampler: str = "dpmpp_2m",
         sampler_options: Mapping[str, Any] | None = None,
         samples: int = 1,
-        expected: bool = False,
+        posterior_mean: bool = False,
         seed: int = 0,
         **options: Any,
     ) -> None:
@@ -50,7 +50,7 @@ class TSGMInferer(PseudoHealthyInferer):
         if sampler not in ALL_SAMPLERS:
             raise ValueError(f"the sampler is one of {', '.join(ALL_SAMPLERS)}, got '{sampler}'")
         self.sigmas, self.sampler, self.sampler_options = sigmas, ALL_SAMPLERS[sampler], dict(sampler_options or {})
-        self.samples, self.expected, self.seed = samples, expected, seed
+        self.samples, self.posterior_mean, self.seed = samples, posterior_mean, seed
 
     def _draw(
         self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: ConditionalDenoiser
@@ -84,7 +84,7 @@ class TSGMInferer(PseudoHealthyInferer):
             first[-1] = _mirror(first[-1], mirrored)
         progress.close()
         samples, expected = (torch.cat(parts).reshape(self.samples, *slices.shape) for parts in (drawn, first))
-        return (expected if self.expected else samples).mean(dim=0), samples
+        return (expected if self.posterior_mean else samples).mean(dim=0), samples
 
     def _denoise(
         self, x: Tensor, sigma: float, condition: Tensor, present: Sequence[int], network: ConditionalDenoiser

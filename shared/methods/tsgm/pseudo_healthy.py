@@ -13,10 +13,9 @@ from torch import Tensor
 
 from ...anomaly.fusion import renormalised
 from ...anomaly.residuals import check_errors, signed_residual
-from ...brains.slices import half_median_units
+from ...brains.units import BACKGROUND, denormalise, from_half_median_units, normalise, to_half_median_units
+from ...runs.facts import with_facts
 from ..autocast import AutocastInferer
-
-BACKGROUND = -3.0
 
 
 class PseudoHealthyInferer(Inferer):
@@ -32,7 +31,8 @@ class PseudoHealthyInferer(Inferer):
     Raises:
         ValueError: an error is missing or unknown.
 
-    After a call ``history`` holds a dict per volume: the sequences given, slices and evaluations of one slice.
+    What it returns carries facts (:mod:`~...runs.facts`): the sequences given, slices, samples, evaluations of one
+    slice.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class PseudoHealthyInferer(Inferer):
         self.sequences, self.errors, self.fusion_weights = list(sequences), dict(errors), dict(fusion_weights)
         self.batch_size, self.forward = batch_size, AutocastInferer(enabled=amp)
         self.evaluations = 0
-        self.history: list[dict[str, Any]] = []
 
     @abstractmethod
     def _draw(
@@ -64,23 +63,23 @@ class PseudoHealthyInferer(Inferer):
         """``B S+1 X Y Z`` to ``B 1+S+1 X Y Z``.
 
         Args:
-            inputs: the sequences as 6x/p90 - 3, an absent one a channel of NaN; the brain mask.
+            inputs: the sequences in normalised units, an absent one a channel of NaN; the brain mask.
             network: draws the healthy counterparts.
 
         Returns:
             the fused residual (in the units of the input; signed, where the errors are), the healthy counterpart of
             each sequence (NaN where absent), and the standard deviation of the fused residual over the samples.
         """
-        self.history = []
-        return torch.stack([self._one(convert_to_tensor(volume).float(), network) for volume in inputs])
+        done = [self._one(convert_to_tensor(volume).float(), network) for volume in inputs]
+        return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
-    def _one(self, volume: Tensor, network: torch.nn.Module) -> Tensor:
+    def _one(self, volume: Tensor, network: torch.nn.Module) -> tuple[Tensor, dict[str, Any]]:
         brain_mask = volume[-1:]
         present = [n for n, image in enumerate(volume[:-1]) if not image.isnan().any()]
         names = [self.sequences[n] for n in present]
         weights = renormalised(self.fusion_weights, names)
         numbers = brain_mask[0].sum(dim=(0, 1)).nonzero()[:, 0]  # of the slices that hold brain
-        scaled = [half_median_units((volume[n] - BACKGROUND) * brain_mask[0], brain_mask[0]) for n in present]
+        scaled = [to_half_median_units(denormalise(volume[n]) * brain_mask[0], brain_mask[0]) for n in present]
         slices = torch.stack([image for image, _ in scaled])[..., numbers].permute(3, 0, 1, 2)  # N P X Y
         brain = brain_mask[..., numbers].permute(3, 0, 1, 2)
         self.evaluations = 0
@@ -94,16 +93,17 @@ class PseudoHealthyInferer(Inferer):
             ]
             return torch.stack(residuals).sum(dim=0)
 
-        given = {"sequences": " ".join(names), "slices": len(numbers), "samples": len(drawn)}
-        self.history.append({**given, "network_evaluations": self.evaluations})
+        facts = {"sequences": " ".join(names), "slices": len(numbers), "samples": len(drawn)}
+        facts["network_evaluations"] = self.evaluations
         result = torch.full((len(self.sequences) + 2, *volume.shape[1:]), torch.nan, device=volume.device)
         result[[0, *(1 + n for n in present), -1]] = 0
         result[0, ..., numbers] = fused(healthy).permute(1, 2, 0)
         result[-1, ..., numbers] = fused(drawn).std(dim=0, correction=0).permute(1, 2, 0)
         for c, n in enumerate(present):
             result[1 + n] = BACKGROUND
-            result[1 + n, ..., numbers] = (healthy[:, c] * units[c] + BACKGROUND).permute(1, 2, 0)
-        return result
+            foreground = from_half_median_units(healthy[:, c], units[c])
+            result[1 + n, ..., numbers] = normalise(foreground, 1.0).permute(1, 2, 0)
+        return result, facts
 
 
 class IntensityFusionInferer(PseudoHealthyInferer):

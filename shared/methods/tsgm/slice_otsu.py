@@ -30,7 +30,8 @@ class SliceOtsud(MapTransform):
         min_area_mm2: only 8-connected components of a slice with a larger area stay (400 pixels of 1 mm in TSGM's
             code).
 
-    Adds ``map_threshold``, the median of the slices' thresholds (float; infinite where all of them are constant).
+    Adds to the ``facts`` of the case ``threshold``, the median of the slices' thresholds (infinite where all of them
+    are constant), and ``threshold_source``; there is no score, for there is no stored threshold.
 
     Raises:
         ValueError: ``min_area_mm2`` is below 0.
@@ -52,7 +53,9 @@ class SliceOtsud(MapTransform):
             pixel_mm2 = float(np.prod(np.delete(voxel_sizes(affine), axis)))
             thresholds = otsu_by_slice(np.asarray(d[key][0]), axis)
             finite = thresholds[np.isfinite(thresholds)]
-            d["map_threshold"] = float(np.median(finite)) if finite.size else float("inf")
+            median = float(np.median(finite)) if finite.size else float("inf")
+            found = {"score": float("nan"), "score_percentile": float("nan"), "threshold": median}
+            d["facts"] = {**found, "threshold_source": "of this volume", **d.get("facts", {})}
             unit = torch.from_numpy(thresholds).to(d[key])
             d.update({name: d[name] / unit for name in (key, "uncertainty") if name in d})
             kept = large_areas(np.asarray(d[key][0]) > 1, axis, self.min_area_mm2 / pixel_mm2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,33 @@ from .pseudo_lesions import CHANGES, simulated_lesions, transplant, uniform
 KINDS = ("generated", "transplanted", "simulated", "identical")
 
 
+@dataclass(frozen=True)
+class TrainingLevels:
+    """Noise levels of the training and what an error counts at each of them.
+
+    Attributes:
+        sigma_min, sigma_max: their range; ln sigma is uniform.
+        sigma_difference: standard deviation of the difference between a slice and its condition.
+        weighting: "edm", or "ve" as in the paper.
+
+    Raises:
+        ValueError: no such weighting.
+    """
+
+    sigma_min: float
+    sigma_max: float
+    sigma_difference: float
+    weighting: str = "edm"
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTS:
+            raise ValueError(f"the weighting is one of {', '.join(WEIGHTS)}, got '{self.weighting}'")
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """Of the squared error at noise levels, of their shape."""
+        return WEIGHTS[self.weighting](sigma, self.sigma_difference)
+
+
 class PseudoPairPrepareBatch(PrepareBatch):
     """Network input and target of one training step: a lesion-free slice, noisy, given what a patient's would be.
 
@@ -25,9 +53,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
         generators: of the CycleGAN, by the domain they draw ("healthy", "tumor"); they stay as they are.
         shares: of the pairs, by how the condition is made: "generated" (the paper's: by the generator of the domain
             "tumor"), "transplanted" (what the other generator takes off a real lesion), "simulated", "identical".
-        sigma_min, sigma_max: range of the noise levels; ln sigma is uniform.
-        sigma_difference: standard deviation of the difference between a slice and its condition.
-        weighting: of the noise levels, "edm", or "ve" as in the paper.
+        levels: of the noise.
         condition_noise: largest standard deviation of noise on the condition, which hides what a generator may have
             encoded; drawn for each pair from 0 up, since a patient's images come without.
         drop_sequences: probability that a random part of the sequences, not all, is absent from a pair.
@@ -40,10 +66,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
         sequences: Sequence[str],
         generators: torch.nn.ModuleDict,
         shares: Mapping[str, float],
-        sigma_min: float,
-        sigma_max: float,
-        sigma_difference: float,
-        weighting: str = "edm",
+        levels: TrainingLevels,
         condition_noise: float = 0.0,
         drop_sequences: float = 0.0,
         contrast: float = 1.0,
@@ -55,12 +78,9 @@ class PseudoPairPrepareBatch(PrepareBatch):
             raise ValueError(f"one of the shares must be above 0, got {dict(shares)}")
         if shares.get("simulated") and (unknown := set(sequences) - set(CHANGES)):
             raise ValueError(f"no lesion can be simulated on {', '.join(sorted(unknown))}: set shares#simulated to 0")
-        if weighting not in WEIGHTS:
-            raise ValueError(f"the weighting is one of {', '.join(WEIGHTS)}, got '{weighting}'")
         self.sequences, self.generators = list(sequences), generators.eval().requires_grad_(False)
         self.shares = torch.tensor([float(shares.get(kind, 0)) for kind in KINDS])
-        self.sigma_min, self.sigma_max, self.sigma_difference = sigma_min, sigma_max, sigma_difference
-        self.weight = WEIGHTS[weighting]
+        self.levels = levels
         self.condition_noise, self.drop_sequences, self.contrast = condition_noise, drop_sequences, contrast
         self.forward = AutocastInferer(enabled=amp)
 
@@ -93,10 +113,10 @@ class PseudoPairPrepareBatch(PrepareBatch):
         level = self.condition_noise * torch.rand(len(healthy), 1, 1, 1)
         condition = condition + level * torch.randn_like(condition)
         present = self._present(len(healthy))
-        sigma = ve_training_sigmas(torch.rand(len(healthy)), self.sigma_min, self.sigma_max)
+        sigma = ve_training_sigmas(torch.rand(len(healthy)), self.levels.sigma_min, self.levels.sigma_max)
         level = sigma[:, None, None, None]
         noisy = healthy + level * torch.randn_like(healthy)
-        weight = (self.weight(level, self.sigma_difference) * present[:, :, None, None]).expand_as(healthy)
+        weight = (self.levels.weight(level) * present[:, :, None, None]).expand_as(healthy)
         counts = free + 1 - brain  # a lesion is nothing to learn from; the background is
         moved = [
             part.to(device, non_blocking=non_blocking, **kwargs)

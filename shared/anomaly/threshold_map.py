@@ -1,0 +1,93 @@
+"""From an anomaly map to its mask, and what is to be said of the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from .calibration import Calibration
+from .thresholds import OWN_THRESHOLDS
+
+
+class ThresholdMapd(MapTransform):
+    """Divide the map, and its ``uncertainty`` if there is one, by its threshold, and call anomaly what is above 1.
+
+    Args:
+        keys: raw anomaly maps, ``1 X Y Z``; replaced by the map in units of the threshold.
+        threshold: a given one, on the raw map, in place of the stored one; 0: none is given.
+        calibration: the stored threshold and what healthy scans score; None where there is none.
+        mask_key: where the mask goes, ``1 X Y Z`` uint8.
+        rule: "stored" takes the stored or given threshold for every volume; "otsu" takes Otsu's threshold of this very
+            volume where it is higher, "peak" a quarter of its peak (:data:`~.thresholds.OWN_THRESHOLDS`).
+        quality_score: a fact of the Inferer whose percentile among the healthy scans is said: how unlike them the
+            volume is as a whole.
+
+    Adds to the ``facts`` of the case ``score`` (share of the brain above the stored or given threshold, NaN without a
+    calibration), ``score_percentile`` (among healthy scans, NaN where the threshold was given), ``threshold`` (of this
+    volume on the raw map; with "otsu" infinite where nothing stands out, and then the map is 0), ``threshold_source``
+    and, where asked for, ``quality_percentile``; to its ``notes`` that the stored threshold may not fit. Reads
+    ``native_brain_mask``.
+
+    Raises:
+        ValueError: neither a threshold above 0 nor a calibration, or there is no such rule.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "anomaly_map",
+        threshold: float = 0.0,
+        calibration: Calibration | None = None,
+        mask_key: str = "pred",
+        rule: str = "stored",
+        quality_score: str = "",
+    ) -> None:
+        super().__init__(keys)
+        if not threshold >= 0 or not (threshold or calibration):
+            raise ValueError(
+                f"the threshold must be above 0, got {threshold}, or be stored: there must be a calibration"
+            )
+        if rule not in ("stored", *OWN_THRESHOLDS):
+            raise ValueError(f"the rule of the threshold is one of stored, {', '.join(OWN_THRESHOLDS)}, got '{rule}'")
+        self.calibration, self.mask_key, self.rule, self.quality_score = calibration, mask_key, rule, quality_score
+        self.given = bool(threshold)
+        self.threshold = float(threshold or calibration.threshold)
+        self.source = "given by --threshold" if self.given else calibration.rule
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        brain = np.asarray(d["native_brain_mask"]) > 0
+        for key in self.key_iterator(d):
+            threshold, source = self.threshold, self.source
+            if self.rule in OWN_THRESHOLDS:
+                threshold = OWN_THRESHOLDS[self.rule](np.asarray(d[key]), brain, threshold)
+                if threshold != self.threshold:
+                    source = f"of this volume (stored: {source})" if self.calibration else "of this volume"
+            d.update({name: d[name] / threshold for name in (key, "uncertainty") if name in d})
+            d[self.mask_key] = (d[key] > 1).to(torch.uint8)
+            raw = np.asarray(d[key])[brain] * (threshold if np.isfinite(threshold) else 0)
+            found = {**self._scores(raw), "threshold": threshold, "threshold_source": source}
+            d["facts"] = {**found, **d.get("facts", {}), **self._quality(d.get("facts", {}))}
+        if self.calibration and self.calibration.stale:
+            warning = (
+                f"the stored threshold belongs to {self.calibration.stale}: run configs/calibrate.json on healthy scans"
+            )
+            d["notes"] = [*d.get("notes", []), warning]
+        return d
+
+    def _scores(self, raw: np.ndarray) -> dict[str, float]:
+        score = float((raw > self.threshold).mean()) if self.calibration else float("nan")
+        compared = self.calibration is not None and not self.given
+        return {"score": score, "score_percentile": self.calibration.percentile(score) if compared else float("nan")}
+
+    def _quality(self, facts: Mapping[str, Any]) -> dict[str, float]:
+        if not self.quality_score:
+            return {}
+        if self.calibration is None:
+            return {"quality_percentile": float("nan")}
+        value = facts[self.quality_score]
+        return {"quality_percentile": self.calibration.quality_percentile(self.quality_score, value)}

@@ -1,0 +1,44 @@
+"""The volumes that an anomaly bundle writes for each case."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai.transforms import SaveImage, SaveImaged
+
+VOLUMES = {
+    "anomaly_map": ("anomaly_map", np.float32),
+    "pred": ("anomaly_mask", np.uint8),
+    "pseudo_healthy": ("pseudo_healthy", np.float32),
+    "uncertainty": ("uncertainty", np.float32),
+}
+"""Name of the file and type of the voxels, by key of the case."""
+
+
+class SaveCaseMapsd(SaveImaged):
+    """Write ``<case_id>_<name>.nii.gz`` for each of :data:`VOLUMES` that a case has, on the grid it has.
+
+    MONAI Label leaves out what is a ``SaveImaged``, as this is, since it writes labels itself.
+
+    Args:
+        output_dir: made where it does not exist.
+
+    Reads ``case_id``; without it a volume keeps the name of its input.
+    """
+
+    def __init__(self, output_dir: str) -> None:
+        common = {"output_dir": output_dir, "separate_folder": False, "resample": False, "print_log": False}
+        super().__init__(list(VOLUMES), allow_missing_keys=True, **common)
+        self.writers = {
+            key: SaveImage(**common, output_postfix=name, output_dtype=dtype) for key, (name, dtype) in VOLUMES.items()
+        }
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            if "case_id" in d:
+                d[key].meta["filename_or_obj"] = f"{d['case_id']}.nii.gz"
+            self.writers[key](d[key])
+        return d

@@ -1,0 +1,31 @@
+"""What an Inferer says of each item of its batch, beside the result, travels with the result to the item's case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+
+_KEY = "facts"
+
+
+def with_facts(results: torch.Tensor, facts: Sequence[Mapping[str, Any]]) -> MetaTensor:
+    """Results ``B C *S`` that carry facts, one mapping of plain values by name for each item of the batch.
+
+    They are kept as text, since MONAI takes nested metadata of a batch apart wrongly.
+
+    Raises:
+        ValueError: there are not as many facts as results.
+    """
+    if len(results) != len(facts):
+        raise ValueError(f"{len(results)} results with {len(facts)} facts: give one for each")
+    return MetaTensor(results, meta={_KEY: [json.dumps(fact) for fact in facts]})
+
+
+def facts_of(result: torch.Tensor) -> dict[str, Any]:
+    """Facts that came with the result of one case, ``C *S``, or a batch of one; none where it carries none."""
+    text = getattr(result, "meta", {}).get(_KEY, "{}")
+    return json.loads(text if isinstance(text, str) else text[0])

@@ -1,0 +1,29 @@
+"""The first step of every run, before anything is read or computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .command_line import check_options
+from .freed_memory import keep_freed_memory as keep_it
+from .output_lock import OutputLock
+
+
+class Start:
+    """Check the options of the command line, then keep the run's folders from other runs until the process ends.
+
+    Args:
+        folders: that the run writes to.
+        rank: of the process; the first of several takes the folders for all.
+        keep_freed_memory: faster 3D networks on a CPU, see :func:`~.freed_memory.keep_freed_memory`.
+
+    Raises:
+        SystemExit: with code 1 and a message, an option that the configs do not have.
+        OutputError: another run uses one of the folders.
+    """
+
+    def __init__(self, folders: Sequence[str] = (), rank: int = 0, keep_freed_memory: bool = False) -> None:
+        check_options()
+        self.lock = OutputLock(folders) if rank == 0 else None
+        if keep_freed_memory:
+            keep_it()
