@@ -25,17 +25,19 @@ from nibabel.affines import apply_affine
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from shared.anomaly.calibration import calibrate, lesion_free_values
+from shared.anomaly.calibration import calibrate
+from shared.anomaly.lesion_free import lesion_free_values
 from shared.brains.volume import superior_axis
 from shared.evaluation.cohort import HEALTHY, case_metrics
 from shared.evaluation.statistics import bootstrap_interval, paired_difference
+from shared.runs.facts import facts_of
 from shared.runs.tables import write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 
 FULL_FIELD = [96, 112, 96]  # voxels of 2 mm that hold the paper's 192 mm field and any head in MNI space
 LEADING_100 = list(range(990, -1, -10))
-SAMPLED = {"expected": False}  # the mean of samples, not what the first evaluation expects
+SAMPLED = {"posterior_mean": False}  # the mean of samples, not what the first evaluation expects
 PREDICTOR_CORRECTOR = {**SAMPLED, "sampler": "predictor_corrector", "sigma_range": [0.01, 348.0]}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "itermask3d": {
@@ -116,12 +118,12 @@ def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], li
             part = data["image"].clone()
             part[-1, ..., : part.shape[-1] // 2] = 0
             with FlopCounterMode(display=False) as counter:
-                inferer((data["image"] if args.lesion_slices else part)[None], network)
-            flops, first = counter.get_total_flops(), inferer.history[0]["network_evaluations"]
+                result = inferer((data["image"] if args.lesion_slices else part)[None], network)
+            flops, first = counter.get_total_flops(), facts_of(result)["network_evaluations"]
         started = time.perf_counter()
         data["pred"] = inferer(data["image"][None], network)[0]
         seconds += time.perf_counter() - started
-        done.append((case, data, inferer.history[0]["network_evaluations"]))
+        done.append((case, data, facts_of(data["pred"])["network_evaluations"]))
     if args.bundle != "itermask3d":
         to_native = parser.get_parsed_content("native_maps")
         natives = [to_native(dict(data)) for _, data, _ in done]

@@ -37,8 +37,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.cases import datalists
-from shared.cases.datalists import SECTIONS, SEQUENCES, check_splits, gather_cases, split_by_patient
+from shared.cases.datalists import SEQUENCES, gather_cases
 from shared.cases.folder_cases import split_sequence, subjects_of_folder
+from shared.cases.splits import SECTIONS, check_splits, split_by_patient
 from shared.datasets.bids_cases import bids_cases
 from shared.datasets.duplicates import check_duplicates
 from shared.datasets.implants import implanted_sections

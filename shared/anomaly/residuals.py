@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 ERRORS = ("squared", "bright", "dark", "absolute")
+
+
+@dataclass(frozen=True)
+class ResidualRule:
+    """How an image is compared with its reconstruction; as in MMCCD's paper.
+
+    Attributes:
+        error: "squared", or one-sided: "bright" counts what is brighter than reconstructed, "dark" what is darker; they
+            are signed, for smoothing, and below 0 where the image is not.
+        fit_intensities: rescale the reconstruction to the image's intensities first (not with "squared").
+        fluid_below: darker voxels of the image are not counted, see :func:`signed_residual`.
+
+    Raises:
+        ValueError: no such error.
+    """
+
+    error: str = "squared"
+    fit_intensities: bool = False
+    fluid_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.error not in ERRORS:
+            raise ValueError(f"the error is one of {', '.join(ERRORS)}, got '{self.error}'")
 
 
 def check_errors(errors: Mapping[str, str], sequences: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..cases.datalists import SECTIONS
+from ..cases.splits import SECTIONS
 from ..runs.errors import DataListError
 from .brain_slices import brain_slices
 

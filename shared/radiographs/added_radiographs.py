@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..cases.datalists import check_splits, resolve_path
+from ..cases.datalists import resolve_path
+from ..cases.splits import check_splits
 from ..runs.errors import DataListError
 from .door import gather_radiographs
 

@@ -28,7 +28,7 @@ FIELDS = (40.0, 70.0)  # mm, what shows the metaphysis and is filled by the simu
 
 
 @dataclass(frozen=True)
-class Radiograph:
+class SimulatedRadiograph:
     """One simulated radiograph; images are `X Y`, x to the right and y down, as MONAI reads them from PNG files.
 
     `image` is float32 in [0, 1], bone bright. The masks are uint8, 1 in the projection: `tibia_mask` of the ossified
@@ -43,7 +43,9 @@ class Radiograph:
     facts: dict[str, Any]
 
 
-def make_radiograph(seed: int, lesion: str | None = None, size: int = 256, pixel_mm: float | None = None) -> Radiograph:
+def make_radiograph(
+    seed: int, lesion: str | None = None, size: int = 256, pixel_mm: float | None = None
+) -> SimulatedRadiograph:
     """Simulate one radiograph; the same seed gives the same leg, pose and technique with every lesion and size.
 
     Lesions of the same seed, size and pixel are twins: the noise is the same too, and they are equal away from it.
@@ -111,7 +113,7 @@ def make_radiograph(seed: int, lesion: str | None = None, size: int = 256, pixel
     if fracture is not None:
         where = "lateral" if fracture.direction[0] > 0 else "medial"
         facts |= {"lesion_side": where, "gap_mm": fracture.gap, "shift_mm": fracture.shift, "healing": fracture.healing}
-    return Radiograph(
+    return SimulatedRadiograph(
         np.ascontiguousarray((image * opening)[mirror], np.float32),
         *(np.ascontiguousarray(mask[mirror], np.uint8) for mask in masks),
         float(pixel_mm),
@@ -119,7 +121,7 @@ def make_radiograph(seed: int, lesion: str | None = None, size: int = 256, pixel
     )
 
 
-def write_radiograph(radiograph: Radiograph, folder: str | Path, case_id: str) -> dict[str, Any]:
+def write_radiograph(radiograph: SimulatedRadiograph, folder: str | Path, case_id: str) -> dict[str, Any]:
     """Write `<case_id>_{image,tibia_mask,lesion_mask}.png` and return the case of the datalist.
 
     The image has 16 bits, 65535 for 1; the masks have 8 bits, 255 inside. Names are relative to `folder`.

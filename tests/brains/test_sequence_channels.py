@@ -14,11 +14,13 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
 
-from shared.anomaly.native_maps import CaseNamed, NativeMapsd, ThresholdMapd
+from shared.anomaly.native_maps import NativeMapsd
+from shared.anomaly.threshold_map import ThresholdMapd
 from shared.brains.sequence_channels import SequenceChannelsd
 from shared.brains.slices import AsVolumed, SliceSpacingd
 from shared.brains.transforms import BrainMaskd, BrainNormalized
 from shared.cases.sequence_cases import gather_sequence_cases
+from shared.reports.saved_maps import SaveCaseMapsd
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, save
 
 SEQUENCES = ["t1", "t1ce", "flair"]
@@ -169,15 +171,13 @@ def case_of(folder: Path, kind: str) -> tuple[dict[str, str], dict[str, Any]]:
 def test_every_sequence_comes_back_on_the_grid_of_the_file_in_its_own_intensities(tmp_path, kind, present, shape):
     case, options = case_of(tmp_path, kind)
     written = ["pseudo_healthy", "anomaly_map", "uncertainty"]
-    saved = {"output_dir": tmp_path / "out", "separate_folder": False, "resample": False, "print_log": False}
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset([case], preprocessing(**options)), batch_size=1),
         network=torch.nn.Identity(),
         inferer=Same(),
         postprocessing=mt.Compose(
-            [NativeMapsd(reconstructions=3), ThresholdMapd(threshold=2.0), CaseNamed(written)]
-            + [mt.SaveImaged(key, output_postfix=key, **saved) for key in written]
+            [NativeMapsd(reconstructions=3), ThresholdMapd(threshold=2.0), SaveCaseMapsd(str(tmp_path / "out"))]
         ),
     )
     evaluator.run()
@@ -227,7 +227,7 @@ def test_monai_label_gives_one_file_and_nothing_else(tmp_path):
 
 def test_a_sequence_not_in_use_counts_as_absent():
     volumes = MetaTensor(torch.arange(1.0, 4.0)[:, None, None, None].expand(3, 2, 2, 2), affine=torch.eye(4))
-    done = SequenceChannelsd(["t1", "t1ce", "flair"], use=["t1"])({"image": volumes})
+    done = SequenceChannelsd(["t1", "t1ce", "flair"], used_sequences=["t1"])({"image": volumes})
     assert (done["image"][0] == 1).all() and done["image"][1:].isnan().all() and (done["native_image"] == 1).all()
     with pytest.raises(ValueError, match="do not know t2, only t1, t1ce, flair"):
-        SequenceChannelsd(["t1", "t1ce", "flair"], use=["t2"])
+        SequenceChannelsd(["t1", "t1ce", "flair"], used_sequences=["t2"])

@@ -47,13 +47,14 @@ def test_median_units_have_the_median_at_0_and_keep_the_background(brain):
     normalised = normalise(brain[0], 91 / 6)
     units, unit = to_median_units(normalised, brain[1])
     assert float(units[0].median()) == pytest.approx(0, abs=1e-12) and (units[1] == BACKGROUND).all()
-    assert float(unit) == pytest.approx(51 / (91 / 6) / 3)
+    assert float(unit) == pytest.approx(51 / (91 / 6) / 3) and unit.ndim == 0
     torch.testing.assert_close(from_median_units(units, unit), normalised)
 
 
 def test_half_median_units_have_the_median_at_one_half_and_the_background_at_0(brain):
     units, unit = to_half_median_units(*brain)
-    assert float(units[0].median()) == pytest.approx(0.5) and (units[1] == 0).all() and float(unit) == 102
+    assert float(units[0].median()) == pytest.approx(0.5) and (units[1] == 0).all() and units.min() == 0
+    assert float(unit) == 102 and unit.ndim == 0
     torch.testing.assert_close(from_half_median_units(units, unit), brain[0])
 
 
@@ -61,5 +62,18 @@ def test_a_lesion_moves_the_median_less_than_the_p90(brain):
     image, mask = brain
     bright = image.clone()
     bright[0, -20:] = 300
-    moved = [float(to_half_median_units(x, mask)[1]) for x in (image, bright)]
+    (rest, unit), (rest_beside, unit_beside) = (to_half_median_units(x, mask) for x in (image, bright))
+    assert torch.equal(rest[0, :-20], rest_beside[0, :-20])
+    moved = [float(unit), float(unit_beside)]
     assert moved[0] == moved[1] and p90_scale(np.asarray(bright[0])) > 2 * p90_scale(np.asarray(image[0]))
+
+
+def test_gain_of_the_scanner_does_not_matter(brain):
+    image, mask = brain
+    torch.testing.assert_close(to_half_median_units(7 * image, mask)[0], to_half_median_units(image, mask)[0])
+    twice, once = (to_median_units(normalise(gain * image, 91 / 6), mask)[0] for gain in (2, 1))
+    torch.testing.assert_close(twice, once)
+    for gain in (1, 7):
+        torch.testing.assert_close(
+            normalise(gain * image, p90_scale(np.asarray(gain * image[mask > 0]))), normalise(image, 91 / 6)
+        )

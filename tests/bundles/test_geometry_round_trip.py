@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from shared.anomaly.native_maps import NativeMapsd, ThresholdMapd
+from shared.anomaly.native_maps import NativeMapsd
+from shared.anomaly.threshold_map import ThresholdMapd
 
 BRAIN_MM, LESION_MM = np.array([20.0, 22.0, 18.0]), 9.0  # half axes of an ellipsoid and radius of a ball in it
 TISSUE, LESION = 100, 200

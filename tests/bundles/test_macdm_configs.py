@@ -11,7 +11,7 @@ from shared.diffusion.velocity import VelocityNetwork
 from shared.radiographs.door import MASKS
 from shared.simulation.phantom_tibia import write_dataset
 
-SAME = ("size", "weights", "weight_mode", "masks_given", "velocity", "train_steps", "class_names")
+SAME = ("size", "state_weights", "weight_mode", "masks_given", "velocity", "train_steps", "class_names")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_training_makes_the_weights_that_inference_reads(parsed, overlay):
         assert used[name] == made[name] == classifies[name], name
     for network, config in (("network_def", made), ("classifier_def", classifies)):
         assert shapes(used.get_parsed_content(network)) == shapes(config.get_parsed_content("network_def"))
-    for file, config in (("weights_file", made), ("classifier_file", classifies)):
+    for file, config in (("weights", made), ("classifier_weights", classifies)):
         assert used.get_parsed_content(file) == f"{config.get_parsed_content('ckpt_dir')}/model.pt"
     schedules = [config.get_parsed_content("alphas_cumprod") for config in (used, made, classifies)]
     assert torch.equal(schedules[0], schedules[1]) and torch.equal(schedules[0], schedules[2])

@@ -63,8 +63,8 @@ def given(tmp_path_factory) -> SimpleNamespace:
     save_half(randomised(classifier), folder / "classifier.pt")
     write_dataset(folder / "radiographs", 6, (None, "corner"), size=48, seed=0, section="training")
     options = {
-        "weights_file": folder / "denoiser.pt",
-        "classifier_file": folder / "classifier.pt",
+        "weights": folder / "denoiser.pt",
+        "classifier_weights": folder / "classifier.pt",
         "size": SIZE,
         "steps": 3,
         "postprocessing#min_probability": 0,
@@ -124,7 +124,7 @@ def test_samples_are_the_same_in_other_batches_and_differ_with_the_seed(macdm, g
 
 
 def test_the_sampler_of_the_paper_and_no_classifier(macdm, given, tmp_path):
-    paper = {"sampler": "learned_variance", "guidance": 0, "classifier_file": ""}
+    paper = {"sampler": "learned_variance", "guidance": 0, "classifier_weights": ""}
     done = sample(macdm, given, tmp_path, samples=1, **paper)
     assert done.returncode == 0, done.stderr
     rows = table(tmp_path / "samples.csv")
@@ -133,7 +133,7 @@ def test_the_sampler_of_the_paper_and_no_classifier(macdm, given, tmp_path):
 
 
 def test_guidance_without_classifier_is_refused(macdm, given, tmp_path):
-    done = sample(macdm, given, tmp_path, classifier_file="")
+    done = sample(macdm, given, tmp_path, classifier_weights="")
     assert done.returncode == 1 and "there is no classifier" in done.stderr
 
 

@@ -110,7 +110,7 @@ def test_sampled_chests_have_their_names_and_no_lesion(chests_classified):
 
 
 def test_sampled_brain_slices_have_their_names(brains_trained):
-    made = sampled(brains_trained, "brain_slices.json", {"classifier_file": "", "guidance": 0})
+    made = sampled(brains_trained, "brain_slices.json", {"classifier_weights": "", "guidance": 0})
     assert [row["case_id"] for row in made.rows[:2]] == ["lesion-free_0001", "glioma_0001"]
     assert "outlines of brain (blue)" in made.page and "fracture" not in made.page
 

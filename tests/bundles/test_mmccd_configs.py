@@ -12,6 +12,7 @@ import torch
 from monai.data import list_data_collate
 
 from shared.anomaly.baselines import IntensityInferer
+from shared.anomaly.residuals import ResidualRule
 from shared.cases.datalists import gather_cases
 from shared.methods.mmccd.inferer import CycleInferer
 from shared.simulation.phantom_brain import Phantom, make_phantom, write_phantom
@@ -47,13 +48,13 @@ def test_paper_config_has_the_numbers_of_the_paper(parsed):
     assert len(inferer.sigmas) == 101 and inferer.sigmas[-1] == 0
     kept = 1 / (1 + inferer.sigmas[:-1].double() ** 2)
     assert float(kept[0]) == pytest.approx(4.8e-5, rel=0.02) and float(kept[-1]) == pytest.approx(1 - 1e-4)
-    assert (inferer.mode, inferer.stride, inferer.error, inferer.fit) == ("masked", 2, "squared", False)
+    assert (inferer.mode, inferer.grid.stride) == ("masked", 2) and inferer.residual == ResidualRule()
 
 
 def test_stripes_are_of_30_mm_and_the_box_holds_a_brain(parsed):
     for pixel_mm in (1.0, 1.8, 1.875, 3.0):
         parser = parsed("inference", pixel_mm=pixel_mm)
-        assert parser.get_parsed_content("inferer").stripe_width * pixel_mm == pytest.approx(30, abs=pixel_mm)
+        assert parser.get_parsed_content("inferer").grid.width * pixel_mm == pytest.approx(30, abs=pixel_mm)
         box = parser.get_parsed_content("box")
         assert all(n % 16 == 0 for n in box) and all(n * pixel_mm >= mm for n, mm in zip(box, (172, 200)))
         assert parsed("train", pixel_mm=pixel_mm).get_parsed_content("box") == box

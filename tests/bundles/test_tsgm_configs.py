@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from shared.anomaly.calibration import Calibration, CalibrationFit
+from shared.anomaly.calibration import Calibration
+from shared.anomaly.calibration_fit import CalibrationFit
 from shared.anomaly.components import large_areas
-from shared.anomaly.fusion import FusionSearch
+from shared.anomaly.fusion_search import FusionSearch
 from shared.diffusion.samplers import sample_dpmpp_2m, sample_predictor_corrector
 from shared.evaluation.cohort import CohortMetrics
 from shared.methods.tsgm.inferer import CycleGANInferer, TSGMInferer
@@ -20,6 +21,7 @@ from shared.methods.tsgm.pseudo_healthy import IntensityFusionInferer
 from shared.methods.tsgm.slice_otsu import SliceOtsud
 from shared.methods.tsgm.training import KINDS
 from shared.reports.case_reports import CaseReports
+from shared.runs.facts import facts_of
 from shared.runs.weights import load_weights, save_half
 from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.run_outputs import read, report_rows
@@ -71,12 +73,12 @@ def test_each_config_builds_all_its_parts_and_names_its_files(parsed, given, tsg
     assert parser.get_parsed_content("weights") == str(models / weights)
     if calibration is not None:
         assert parser.get_parsed_content("calibration_file") == str(models / calibration)
-    else:
-        assert parser.get_parsed_content("calibration") is None
     if overlay not in SINGLE_CHANNEL:
         assert not parser.get_parsed_content("network").training
 
     options = {**given.options, "calibration_file": given.calibration_file, "weights": str(models / "model.pt")}
+    if calibration is None:
+        options["calibration_file"] = "nowhere.json"  # it is not read
     parser = parsed("inference", overlay, **options)
     parser["network"] = "@network_def"
     evaluator = parser.get_parsed_content("evaluator")
@@ -113,8 +115,8 @@ def test_paper_config_evaluates_the_network_2000_times_for_each_sequence_of_a_sl
 
     network, inferer = Denoiser(), parsed("inference", "inference_paper").get_parsed_content("inferer")
     image = torch.ones(1, 4, 2, 2, 1)
-    inferer(image, network)
-    assert network.calls == inferer.history[0]["network_evaluations"] == 2000 * 3
+    facts = facts_of(inferer(image, network))
+    assert network.calls == facts["network_evaluations"] == 2000 * 3
 
 
 def test_paper_setting_needs_no_calibration_and_thresholds_each_slice_itself(parsed, given, tsgm, tmp_path):
@@ -195,7 +197,9 @@ def test_box_holds_a_brain_and_suits_the_network(parsed, pixel_mm):
 
 def test_baselines(parsed):
     intensity = parsed("inference", "baseline_intensity")
-    assert intensity["use"] == ["flair"] and intensity.get_parsed_content("inferer").errors["flair"] == "bright"
+    assert (
+        intensity["used_sequences"] == ["flair"] and intensity.get_parsed_content("inferer").errors["flair"] == "bright"
+    )
     difference = parsed("inference", "baseline_flair_minus_t1").get_parsed_content("inferer")
     assert (difference.errors["flair"], difference.errors["t1"]) == ("bright", "dark")
     assert difference.fusion_weights == {"t1": 0.4, "t1ce": 0.0, "flair": 1.0}
@@ -205,7 +209,9 @@ def test_threshold_belongs_to_the_sampling_only_where_samples_make_the_map(parse
     usual, quick = ({"steps": steps, "samples": 2, "sampler": "euler"} for steps in (10, 3))
     settings = [parsed("inference", **one).get_parsed_content("map_settings") for one in (usual, quick)]
     assert settings[0] == settings[1]
-    settings = [parsed("inference", expected=False, **one).get_parsed_content("map_settings") for one in (usual, quick)]
+    settings = [
+        parsed("inference", posterior_mean=False, **one).get_parsed_content("map_settings") for one in (usual, quick)
+    ]
     assert settings[0]["sampling"] == ["euler", 10, 2] and settings[1]["sampling"] == ["euler", 3, 2]
 
 
@@ -222,7 +228,7 @@ def test_threshold_belongs_to_the_sampling_only_where_samples_make_the_map(parse
 )
 def test_calibration_is_that_of_the_sequences_in_use(parsed, tsgm, given, expected):
     parser = parsed("inference", sequence="t1ce", **given)
-    assert parser.get_parsed_content("use") == expected
+    assert parser.get_parsed_content("used_sequences") == expected
     path = tsgm.folder / "models" / f"calibration_{'_'.join(expected)}.json"
     assert parser.get_parsed_content("calibration_file") == str(path)
 

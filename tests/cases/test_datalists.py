@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.cases.datalists import check_splits, gather_cases, split_by_patient, write_datalist
+from shared.cases.datalists import gather_cases, named, write_datalist
+from shared.cases.splits import check_splits, split_by_patient
 from shared.runs.errors import DataListError
 
 
@@ -142,6 +143,19 @@ def test_datalist_that_is_missing_or_no_json(tmp_path):
     (tmp_path / "bad.json").write_text("{'a':")
     with pytest.raises(DataListError, match="is not JSON"):
         gather_cases(datalist=str(tmp_path / "bad.json"))
+
+
+@pytest.mark.parametrize("image", ["/studies/brain 1.nii.gz", "brain 1.NII", "brain 1"])
+def test_a_case_as_monai_label_lists_it_is_named_after_its_image(image):
+    listed = {"image": image, "label": "l.nii.gz"}
+    assert named(listed) == {"case_id": "brain 1", "sequence": "image", "image": image, "label": "l.nii.gz"}
+    assert listed == {"image": image, "label": "l.nii.gz"}, "the list of the server is left alone"
+
+
+def test_a_case_that_is_named_keeps_its_name_and_sequence():
+    case = {"case_id": "sub-01", "image": "brain.nii.gz", "sequence": "flair"}
+    assert named(case) == case
+    assert named({"case_id": "sub-01"}) == {"case_id": "sub-01", "sequence": "image"}
 
 
 def test_check_splits_finds_a_patient_in_two_sections():

@@ -48,8 +48,12 @@ def ball() -> dict[str, np.ndarray]:
     }
 
 
+def weight_of(ball: dict[str, np.ndarray], lesion: np.ndarray) -> np.ndarray:
+    return lesion_weight(lesion, ball["affine_lesion"], ball["image"].shape, ball["affine_image"])
+
+
 def call(ball: dict[str, np.ndarray], contrast: float) -> tuple[np.ndarray, np.ndarray]:
-    return implant(ball["image"], ball["lesion"], ball["affine_image"], ball["affine_lesion"], contrast)
+    return implant(ball["image"], weight_of(ball, ball["lesion"]), contrast)
 
 
 @pytest.mark.parametrize("contrast", CONTRASTS)
@@ -63,7 +67,7 @@ def test_core_has_the_contrast_and_the_rest_is_unchanged(ball, contrast):
 
 
 def test_edge_lies_where_the_lesion_ends_and_is_soft(ball):
-    weight = lesion_weight(ball["lesion"], ball["affine_lesion"], ball["image"].shape, ball["affine_image"])
+    weight = weight_of(ball, ball["lesion"])
     _, label = call(ball, 0.6)
     lesion_ml = ball["lesion"].sum() / 1000
     assert lesion_ml == pytest.approx(4 / 3 * np.pi * RADIUS_MM**3 / 1000, rel=0.02)
@@ -81,10 +85,10 @@ def test_edge_lies_where_the_lesion_ends_and_is_soft(ball):
 
 def test_lesion_ends_at_the_brain_and_an_empty_one_changes_nothing(ball):
     narrow = np.where(ball["distance"] < 8, ball["image"], 0)
-    image, label = implant(narrow, ball["lesion"], ball["affine_image"], ball["affine_lesion"], 0.6)
+    image, label = implant(narrow, weight_of(ball, ball["lesion"]), 0.6)
     assert not label[narrow == 0].any() and not image[narrow == 0].any() and label[narrow > 0].all()
     nothing = np.zeros_like(ball["lesion"])
-    image, label = implant(ball["image"], nothing, ball["affine_image"], ball["affine_lesion"], 0.6)
+    image, label = implant(ball["image"], weight_of(ball, nothing), 0.6)
     np.testing.assert_array_equal(image, ball["image"])
     assert not label.any()
 
@@ -108,7 +112,8 @@ def test_table_agrees_with_the_data():
         total = np.zeros(image.shape, int)
         for size in SIZES:
             lesion = nib.load(DATA / "soop_lesion_masks" / f"{row[size]}_lesion.nii.gz")
-            _, label = implant(image, np.asarray(lesion.dataobj), healthy.affine, lesion.affine, 0.6)
+            weight = lesion_weight(np.asarray(lesion.dataobj), lesion.affine, image.shape, healthy.affine)
+            _, label = implant(image, weight, 0.6)
             low, high = RANGES_ML[size]
             assert low <= label.sum() * 0.008 < high, row[size]
             assert np.median(image[label > 0]) > 0.6 * np.percentile(image[image > 0], 90), row[size]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from shared.diffusion.denoisers import EDMDenoiser
-from shared.diffusion.losses import edm_loss, ve_loss, ve_training_sigmas
+from shared.diffusion.losses import ve_training_sigmas
+from tests.helpers.denoising_losses import edm_loss, ve_loss
 
 SIGMA_DATA = 0.5
 MEAN, PAIR = 0.3, ((0.25, 0.1), (0.1, 0.2))  # of the healthy image and its condition: mean of each, and covariance

@@ -10,7 +10,6 @@ import torch
 from shared.diffusion.noise_levels import (
     even_timesteps,
     geometric_sigmas,
-    karras_sigmas,
     linear_alphas_cumprod,
     vp_sigmas,
 )
@@ -91,21 +90,10 @@ def test_geometric_levels_have_one_ratio_and_the_ends_asked_for():
     assert float(ratios[0]) == pytest.approx(1.01052, abs=5e-6)  # TSGM's levels
 
 
-def test_karras_levels_are_even_in_the_root_and_denser_where_low():
-    sigmas = karras_sigmas(18, 0.002, 80)
-    written_out = [(80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7 for i in range(18)]
-    assert sigmas.tolist() == pytest.approx([*written_out, 0], rel=1e-12)
-    assert sigmas.dtype == torch.float64 and bool((sigmas.diff().diff() > 0)[:-1].all())
-    assert karras_sigmas(5, 1, 3, rho=1).tolist() == pytest.approx([3, 2.5, 2, 1.5, 1, 0])
-    # (1 + u / rho)^rho tends to exp(u), and the error is of the order of 1 / rho.
-    torch.testing.assert_close(karras_sigmas(9, 0.1, 10, 1e6), geometric_sigmas(9, 0.1, 10), rtol=1e-4, atol=0)
-
-
-@pytest.mark.parametrize("levels", [geometric_sigmas, karras_sigmas])
-def test_one_level_is_the_highest_and_impossible_ones_are_refused(levels):
-    assert levels(1, 0.01, 80).tolist() == pytest.approx([80, 0], rel=1e-12)
+def test_one_level_is_the_highest_and_impossible_ones_are_refused():
+    assert geometric_sigmas(1, 0.01, 80).tolist() == pytest.approx([80, 0], rel=1e-12)
     with pytest.raises(ValueError, match="steps is 0; choose 1 or more"):
-        levels(0, 0.01, 80)
+        geometric_sigmas(0, 0.01, 80)
     for low, high in ((0, 80), (-1, 80), (80, 0.01), (2, 2), (0.1, math.inf), (math.nan, 80)):
         with pytest.raises(ValueError, match=f"sigmas are {low} to {high}; the lower must be above 0"):
-            levels(5, low, high)
+            geometric_sigmas(5, low, high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,19 +13,19 @@ from torch.nn import functional
 from shared.diffusion.denoisers import VPDenoiser
 from shared.diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
 from shared.diffusion.noisy_classifier import ClassLogProbability, NoisyClassifier
-from shared.diffusion.unet import ResidualBlock, SelfAttention
+from shared.diffusion.unet import ResidualBlock, SelfAttention, UNetShape
 
 ABAR = linear_alphas_cumprod()
 SIGMAS = vp_sigmas(ABAR, range(999, -1, -1)).tolist()[-2::-1]  # by timestep
 TIMESTEP = VPDenoiser(lambda x, t, condition: x, ABAR).timestep
 MEAN, VARIANCE = 0.6, 0.04  # class 1 is N(MEAN, VARIANCE), class 0 its mirror image
-TINY = {"width": 16, "multipliers": (1, 2), "attention_levels": (1,)}
+TINY = UNetShape(width=16, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 
 
-def tiny(**changes: object) -> NoisyClassifier:
+def tiny(classes: int = 2, **changes: object) -> NoisyClassifier:
     """A small network in evaluation mode, none of whose layers is 0."""
     torch.manual_seed(0)
-    network = NoisyClassifier(3, **{**TINY, **changes}).eval()
+    network = NoisyClassifier(3, classes, replace(TINY, **changes)).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -37,7 +38,7 @@ class TestNetwork:
             assert sum(p.numel() for p in NoisyClassifier(3).parameters()) == 1_063_458
 
     def test_levels_blocks_and_attention_are_those_asked_for(self):
-        network = NoisyClassifier(1, width=16, multipliers=(1, 2, 3), attention_levels=(1,), blocks=2)
+        network = NoisyClassifier(1, shape=UNetShape(16, multipliers=(1, 2, 3), attention_levels=(1,), blocks=2))
         layers = [type(layer) for layer in network.down]
         block, attention = ResidualBlock, SelfAttention
         assert layers == [block] * 2 + [block] + [block, attention] * 2 + [block] + [block] * 2
@@ -98,7 +99,8 @@ class TestNetwork:
             return x[:, None], t, labels, 2 * (shown * x).sum(dim=(1, 2))
 
         torch.manual_seed(0)
-        network = NoisyClassifier(1, width=16, multipliers=(1,), attention_levels=(), dropout=0, batch_norm=True)
+        shape = UNetShape(16, multipliers=(1,), attention_levels=(), blocks=1, dropout=0, batch_norm=True)
+        network = NoisyClassifier(1, shape=shape)
         optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
         for _ in range(100):
             x, t, labels, _ = draw(64)

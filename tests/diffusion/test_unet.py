@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from shared.diffusion.unet import DiffusionUNet, ResidualBlock, SelfAttention, timestep_embedding
+from shared.diffusion.unet import DiffusionUNet, ResidualBlock, SelfAttention, UNetShape, timestep_embedding
 
-TINY = {"width": 16, "multipliers": (1, 2), "attention_levels": (1,), "blocks": 1}
+TINY = UNetShape(width=16, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 
 
-def tiny(**changes: object) -> DiffusionUNet:
+def tiny(out_channels: int = 1, timed: bool = True, **changes: object) -> DiffusionUNet:
     """A small network in evaluation mode, none of whose layers is 0."""
     torch.manual_seed(0)
-    network = DiffusionUNet(2, **{**TINY, **changes}).eval()
+    network = DiffusionUNet(2, out_channels, replace(TINY, **changes), timed).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -43,9 +44,8 @@ class TestPaperForm:
 
     def test_patch_of_2_is_about_four_times_cheaper(self):
         image = torch.zeros(1, 2, 128, 128, device="meta")
-        whole, folded = (
-            gflop(DiffusionUNet(2, timed=False, attention_levels=(), patch=patch).to("meta"), image) for patch in (1, 2)
-        )
+        shapes = [UNetShape(attention_levels=(), patch=patch) for patch in (1, 2)]
+        whole, folded = (gflop(DiffusionUNet(2, shape=shape, timed=False).to("meta"), image) for shape in shapes)
         assert whole / folded == pytest.approx(4, rel=0.02)
 
     def test_untimed_network_lacks_the_embedding_only(self):
@@ -58,7 +58,7 @@ class TestPaperForm:
 
 class TestForward:
     def test_starts_as_zero(self):
-        out = DiffusionUNet(2, **TINY)(torch.randn(2, 2, 16, 16), torch.tensor([3, 900]))
+        out = DiffusionUNet(2, shape=TINY)(torch.randn(2, 2, 16, 16), torch.tensor([3, 900]))
         assert out.shape == (2, 1, 16, 16) and not out.any()
 
     @pytest.mark.parametrize("patch", [1, 2])

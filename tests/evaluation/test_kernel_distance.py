@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from shared.evaluation.kernel_distance import cubic_kernel, kernel_distance, reference_kernel_distance
+from shared.evaluation.kernel_distance import cubic_kernel, kernel_distance
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -80,37 +80,15 @@ def test_interval_is_three_times_the_variance_where_laws_are_one():
     assert np.mean([(i.high - i.low) / 2 for i in drawn]) == pytest.approx(3**0.5 * spread, rel=0.25)
 
 
-def test_reference_is_zero_in_the_mean_and_as_wide_as_independent_sets_of_half_the_size():
-    mean, low, high = reference_kernel_distance(normal(0, 81, 3), resamples=4000)
-    independent = [kernel_distance(normal(n, 40, 3), normal(900 + n, 40, 3), resamples=1).estimate for n in range(800)]
-    assert abs(mean) < 0.02 * (high - low)
-    # The moments of one set of 81 vectors decide the spread of its splits: they are off by about a tenth.
-    assert (low, high) == pytest.approx(np.quantile(independent, [0.025, 0.975]), rel=0.35)
-
-
-def test_reference_halves_are_disjoint_and_of_one_size():
-    """Of five vectors there are thirty splits into two and two: just their distances are drawn."""
-    real = np.array([[0.0], [1.0], [2.0], [5.0], [-3.0]])
-    possible = [
-        distance_by_loops(real[list(a)], real[list(b)])
-        for a in combinations(range(5), 2)
-        for b in combinations(sorted(set(range(5)) - set(a)), 2)
-    ]
-    drawn = [reference_kernel_distance(real, resamples=1, seed=seed).estimate for seed in range(200)]
-    assert {round(value, 6) for value in drawn} == {round(value, 6) for value in possible}
-
-
 def test_distance_above_the_reference_tells_laws_apart():
     real, shifted = normal(0, 150, 8), normal(1, 150, 8) + 0.5
-    reference = reference_kernel_distance(real)
+    reference = kernel_distance(normal(3, 150, 8), real)
     assert kernel_distance(real, shifted).low > reference.high > kernel_distance(real, normal(2, 150, 8)).estimate
 
 
 def test_seed_decides():
     a, b = normal(0, 20, 3), normal(1, 20, 3)
     assert kernel_distance(a, b, seed=3) == kernel_distance(a, b, seed=3) != kernel_distance(a, b, seed=4)
-    assert reference_kernel_distance(a, seed=3) == reference_kernel_distance(a, seed=3)
-    assert reference_kernel_distance(a, seed=3) != reference_kernel_distance(a, seed=4)
 
 
 def test_features_that_are_none_are_refused():
@@ -118,8 +96,6 @@ def test_features_that_are_none_are_refused():
     for bad in (good[:3], good[:, :2], good[0]):
         with pytest.raises(ValueError, match="matrices of one width"):
             kernel_distance(good, bad)
-    with pytest.raises(ValueError, match="matrices of one width"):
-        reference_kernel_distance(good[:3])
     for value in (np.nan, np.inf):
         with pytest.raises(ValueError, match="must be finite"):
             kernel_distance(np.where(good == good[1, 1], value, good), good)

@@ -142,6 +142,19 @@ def test_both_classes_where_both_are_needed(tmp_path, label):
         RadiographDoor([one, bad], ("class_label",), both_classes=True).require_some()
 
 
+def test_every_process_needs_a_case(tmp_path):
+    case = case_of(tmp_path)
+    door = RadiographDoor([case, {**case, "image": "absent.png"}, {**case, "class_label": 0}], ("class_label",))
+    door.require_some(2)
+    with pytest.raises(DataListError, match="3 processes for 2 cases; start at most 2"):
+        door.require_some(3)
+    with pytest.raises(NoUsableCaseError, match="absent.png"):
+        RadiographDoor([{**case, "image": "absent.png"}]).require_some(3)
+    one_class = RadiographDoor([case, case], ("class_label",), both_classes=True)
+    with pytest.raises(DataListError, match="all 2 usable cases are of class 1"):
+        one_class.require_some(2)
+
+
 def test_other_anatomy_has_other_names(tmp_path):
     names = ("clear", "nodule")
     contradictions = [({"lesion_mask": 0 * LESION}, r"class_label is 1 \(nodule\)"), ({}, r"label is 0 \(clear\)")]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from shared.radiographs.generated_masks import GeneratedMasksd, lesion_of, whole_tibia
+from shared.radiographs.generated_masks import Anatomy, GeneratedMasksd, lesion_of, whole_tibia
+from shared.runs.facts import with_facts
 
 SIZE = 64
 LIMITS = {"min_lesion_pixels": 4, "max_normal_lesion": 6, "margin": 2}
@@ -30,8 +31,9 @@ def judged(
     radiograph = more.pop("radiograph", torch.linspace(-1.2, 1.1, SIZE * SIZE).reshape(SIZE, SIZE))
     sample = torch.stack([radiograph, *(torch.where(mask, 0.2, -0.1) for mask in (tibia, lesion))])
     name = more.pop("class_name", ("normal", "fracture")[class_label])
-    case = {"case_id": "x", "pred": sample, "class_label": torch.tensor(class_label), "class_name": name}
-    case["class_probability"] = 0.95
+    facts = {"class_probability": more.pop("class_probability", 0.95), "guidance": 2.0}
+    case = {"case_id": "x", "class_label": torch.tensor(class_label), "class_name": name}
+    case["pred"] = with_facts(sample[None], [facts])[0]
     return GeneratedMasksd("pred", **LIMITS, **more.pop("settings", {}))({**case, **more})
 
 
@@ -41,6 +43,7 @@ def test_a_sound_fracture_is_accepted_as_it_is():
     assert torch.equal(made["pred"][1:], torch.stack([TIBIA, LESION]).float()) and made["pred"].dtype == torch.float32
     expected = torch.linspace(-1.2, 1.1, SIZE * SIZE).clamp(-1, 1).reshape(SIZE, SIZE)
     torch.testing.assert_close(made["pred"][0], expected)
+    assert made["facts"] == {"class_probability": 0.95, "guidance": 2.0}
 
 
 def test_the_tibia_is_the_largest_component_with_its_holes_filled():
@@ -93,7 +96,7 @@ def test_the_lesion_of_a_normal_is_emptied(lesion):
 
 
 def test_without_lesion_masks_to_learn_from_neither_class_shows_a_lesion():
-    unseen = {"lesion_expected": False}
+    unseen = {"anatomy": Anatomy(lesion_expected=False)}
     for label in (0, 1):
         made = judged(label, lesion=NONE, settings=unseen)
         assert made["accepted"] is True
@@ -104,11 +107,12 @@ def test_without_lesion_masks_to_learn_from_neither_class_shows_a_lesion():
 
 def test_lungs_are_two_parts_and_bear_their_own_name():
     lungs, speck = box(5, 40, 5, 20) | box(8, 15, 40, 55), box(50, 52, 50, 52)
-    made = judged(0, tibia=lungs & ~box(20, 25, 10, 15) | speck, lesion=NONE, settings={"tibia_parts": 2})
+    pair = {"anatomy": Anatomy(parts=2)}
+    made = judged(0, tibia=lungs & ~box(20, 25, 10, 15) | speck, lesion=NONE, settings=pair)
     assert torch.equal(made["pred"][1] > 0, lungs)
     for mask, parts, kept in ((lungs, 1, box(5, 40, 5, 20)), (lungs | speck, 3, lungs | speck), (TIBIA, 2, TIBIA)):
         assert torch.equal(whole_tibia(mask, parts), kept)
-    settings = {"mask_names": ("lungs", "nodule")}
+    settings = {"anatomy": Anatomy(mask_names=("lungs", "nodule"))}
     assert judged(tibia=NONE, lesion=NONE, class_name="abnormal", settings=settings)["reason"] == (
         "no lungs; no nodule, but the class is abnormal"
     )
@@ -120,8 +124,8 @@ def test_lungs_are_two_parts_and_bear_their_own_name():
 
 def test_the_limits_belong_to_what_is_accepted():
     assert judged(class_probability=0.9)["accepted"]
-    assert judged(tibia=box(27, 40, 20, 30), settings={"min_tibia_share": 130 / SIZE**2})["accepted"]
-    assert not judged(tibia=box(27, 40, 20, 30), settings={"min_tibia_share": 131 / SIZE**2})["accepted"]
+    assert judged(tibia=box(27, 40, 20, 30), settings={"anatomy": Anatomy(min_share=130 / SIZE**2)})["accepted"]
+    assert not judged(tibia=box(27, 40, 20, 30), settings={"anatomy": Anatomy(min_share=131 / SIZE**2)})["accepted"]
 
 
 def test_without_a_classifier_none_is_judged():

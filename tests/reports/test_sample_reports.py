@@ -23,6 +23,7 @@ from shared.radiographs.generated_masks import GeneratedMasksd
 from shared.radiographs.reading import read_mask, read_radiograph
 from shared.reports.sample_reports import COLUMNS, SampleReports
 from shared.runs.case_records import CaseRecords
+from shared.runs.facts import with_facts
 from shared.runs.weights import sha256
 
 SIZE = 48
@@ -43,19 +44,19 @@ class FakeInferer:
     """Draws a lesion where a fracture is wanted; the classifier rejects the second normal."""
 
     def __init__(self, fails_at: str = "") -> None:
-        self.fails_at, self.history, self.inputs = fails_at, [], []
+        self.fails_at, self.inputs = fails_at, []
 
     def __call__(self, inputs: torch.Tensor, network: Any, class_label: torch.Tensor, keys: list[str]) -> torch.Tensor:
         if self.fails_at in keys:
             raise RuntimeError("out of memory")
         self.inputs.append(inputs)
-        self.history, samples = [], []
+        facts, samples = [], []
         for label, key in zip(class_label.tolist(), keys):
             probability = 0.125 if key == "normal_0002" else 0.96875
-            self.history.append({"class_probability": probability, "guidance": 2.0, "level": 0.5, "extra": key})
+            facts.append({"class_probability": probability, "guidance": 2.0, "level": 0.5, "extra": key})
             masks = [np.where(mask, 0.6, -0.6) for mask in (TIBIA, LESION & (label == 1))]
             samples.append(np.stack([drawn(sum(key.encode())), *masks]))
-        return torch.tensor(np.stack(samples), dtype=torch.float32)
+        return with_facts(torch.tensor(np.stack(samples), dtype=torch.float32), facts)
 
 
 def run(folder: Path, requests: list[dict], inferer: FakeInferer | None = None, **more: Any) -> SampleReports:
@@ -63,7 +64,7 @@ def run(folder: Path, requests: list[dict], inferer: FakeInferer | None = None, 
     inferer = inferer or FakeInferer()
     weights = {"denoiser": str(folder.parent / "model.pt")}
     records = CaseRecords(str(folder), requests, list(weights.values()))
-    reports = SampleReports(str(folder), "A <title>", records, inferer, weights, SETTINGS, **more)
+    reports = SampleReports(str(folder), "A <title>", records, weights, SETTINGS, **more)
     SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(requests), batch_size=3),
@@ -214,7 +215,7 @@ def test_tables_are_renewed_after_each_batch(tmp_path, monkeypatch):
 
 def test_without_a_good_source_the_failures_are_reported(tmp_path):
     records, door = CaseRecords(str(tmp_path), [], []), SimpleNamespace(cases=[], failures=[FAILURE])
-    reports = SampleReports(str(tmp_path), "t", records, FakeInferer(), {}, SETTINGS, door=door)
+    reports = SampleReports(str(tmp_path), "t", records, {}, SETTINGS, door=door)
     reports.attach(SupervisedEvaluator(torch.device("cpu"), [], torch.nn.Identity()))
     assert "is &lt;empty&gt;" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "datalist.json").read_text()) == {"training": []}

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from shared.simulation import bone_projection
 from shared.simulation.bone_projection import STEP, Pose, project
 from shared.simulation.infant_ankle import draw_ankle
-from shared.simulation.phantom_tibia import Radiograph, main, make_radiograph, write_radiograph
+from shared.simulation.phantom_tibia import SimulatedRadiograph, main, make_radiograph, write_radiograph
 from tests.helpers.paths import ROOT
 from tests.helpers.plain_bones import CYLINDER
 
@@ -27,7 +27,7 @@ LESIONS = ("corner", "bucket_handle")
 
 
 @cache
-def radiograph(seed: int, lesion: str | None = None) -> Radiograph:
+def radiograph(seed: int, lesion: str | None = None) -> SimulatedRadiograph:
     return make_radiograph(seed, lesion, size=96)
 
 

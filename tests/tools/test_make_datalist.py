@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shared.cases.datalists import SECTIONS, check_splits, gather_cases
+from shared.cases.datalists import gather_cases
+from shared.cases.splits import SECTIONS, check_splits
 from shared.radiographs.door import RadiographDoor, gather_radiographs
 from shared.radiographs.reading import read_mask
 from tests.helpers.real_data import DATA, needs_data

@@ -36,7 +36,7 @@ def test_options_are_pairs_and_what_is_none_is_refused():
 def test_names_of_folders_hold_no_odd_characters_and_tell_settings_apart():
     assert name_of({"steps": "10", "guidance": "0.5"}) == "steps=10_guidance=0.5"
     assert name_of({"weights": "[1, 0.5]"}) != name_of({"weights": "[1, 0.6]"})
-    assert "/" not in name_of({"weights_file": "a/b.pt"})
+    assert "/" not in name_of({"weights": "a/b.pt"})
 
 
 def test_an_interval_stands_behind_its_estimate():

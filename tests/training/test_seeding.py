@@ -64,6 +64,15 @@ def test_plain_index_means_epoch_zero():
     assert torch.equal(data[2]["mask"], data[2]["mask"])
 
 
+def test_only_the_checked_cases_are_read():
+    """MONAI Label puts its own list into ``data``, of which the door lets some pass."""
+    listed = [{"x": float(n)} for n in range(4)]
+    kept = EpochKeyedDataset(listed, Compose([]), progress=False, checked=listed[1:3])
+    assert [kept[n]["x"] for n in range(len(kept))] == [1, 2]
+    assert len(EpochKeyedDataset(listed, Compose([]), progress=False)) == 4
+    assert len(EpochKeyedDataset(listed, Compose([]), progress=False, checked=[])) == 0
+
+
 def test_every_random_transform_is_seeded():
     noisy = Compose([RandShiftIntensityd("x", offsets=5.0, prob=1.0), RandGaussianNoised("x", prob=1.0, std=1.0)])
     data = EpochKeyedDataset([{"x": torch.zeros(1, 4, 4)}] * 2, noisy, progress=False)

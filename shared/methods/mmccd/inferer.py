@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
-from ...anomaly.residuals import ERRORS, fit_intensities, signed_residual
+from ...anomaly.residuals import ResidualRule, fit_intensities, signed_residual
 from ...brains.units import BACKGROUND, from_median_units, to_median_units
 from ...diffusion.denoisers import VPDenoiser
 from ...diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
@@ -22,54 +21,10 @@ from ...runs.facts import with_facts
 from ...runs.seeds import keyed_noise
 from ..autocast import AutocastInferer
 from .modality_cycle import ModalityCycles
+from .sampling import StripeSampling
 from .stripes import StripeGrid, hide_stripe, stripes
 
 MODES = ("masked", "cyclic_unet", "direct")
-
-
-@dataclass(frozen=True)
-class StripeSampling:
-    """How the other sequence is drawn under a stripe; as in the paper, which takes DDIM.
-
-    Attributes:
-        timesteps: of the diffusion, descending.
-        sampler: name in :data:`~...diffusion.samplers.SAMPLERS`; "euler" is DDIM.
-        seed: of the noise, which is one fixed field for each slice and stripe.
-
-    Raises:
-        ValueError: no such sampler.
-    """
-
-    timesteps: Sequence[int] = tuple(range(990, -1, -10))
-    sampler: str = "euler"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"the sampler is one of {', '.join(SAMPLERS)}, got '{self.sampler}'")
-
-
-@dataclass(frozen=True)
-class ResidualRule:
-    """How an image is compared with its reconstruction; as in the paper.
-
-    Attributes:
-        error: "squared", or one-sided: "bright" counts what is brighter than reconstructed, "dark" what is darker; they
-            are signed, for smoothing, and below 0 where the image is not.
-        fit_intensities: rescale the reconstruction to the image's intensities first (not with "squared").
-        fluid_below: darker voxels of the image are not counted, see :func:`~...anomaly.residuals.signed_residual`.
-
-    Raises:
-        ValueError: no such error.
-    """
-
-    error: str = "squared"
-    fit_intensities: bool = False
-    fluid_below: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.error not in ERRORS:
-            raise ValueError(f"the error is one of {', '.join(ERRORS)}, got '{self.error}'")
 
 
 PAPER_GRID, PAPER_SAMPLING, PAPER_RESIDUAL = StripeGrid(), StripeSampling(), ResidualRule()

@@ -10,7 +10,7 @@ from monai.engines import PrepareBatch
 from monai.utils import convert_to_tensor
 
 from ...diffusion.noise_levels import linear_alphas_cumprod
-from .stripes import hide, random_stripes
+from .stripes import hide_stripe, random_stripes
 
 
 class CyclePrepareBatch(PrepareBatch):
@@ -52,7 +52,7 @@ class CyclePrepareBatch(PrepareBatch):
         for a, b in self.channels:
             source, target = image[:, a : a + 1], image[:, b : b + 1]
             stripe = random_stripes(brain, self.stripe_width)
-            masked = hide(source, stripe, brain, torch.randn_like(source))
+            masked = hide_stripe(source, stripe, brain, torch.randn_like(source))
             t = torch.randint(len(self.alphas_cumprod), (len(image),))
             kept = self.alphas_cumprod[t][:, None, None, None]
             noisy = kept.sqrt() * target + (1 - kept).sqrt() * torch.randn_like(target)

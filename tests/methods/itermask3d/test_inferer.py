@@ -12,11 +12,15 @@ from monai.data import MetaTensor
 
 from shared.methods.autocast import AutocastInferer
 from shared.methods.itermask3d.high_pass import high_pass
-from shared.methods.itermask3d.inferer import IterativeMaskInferer, hide, prepare_batch
+from shared.methods.itermask3d.inferer import IterativeMaskInferer, hide_by_noise, prepare_batch
 from shared.methods.itermask3d.lesion_free_loss import LesionFreeMSELoss
+from shared.methods.itermask3d.refinement import StopRule
 from shared.methods.itermask3d.residual_unet import AvgPoolResidualUNet
+from shared.methods.itermask3d.subject_threshold import ThresholdCurve
+from tests.helpers.facts import facts_of_batch
 
 SIZE = 16
+SINGLE_PASS = ThresholdCurve(percents=())
 
 
 class Answer(torch.nn.Module):
@@ -61,18 +65,18 @@ def real_volumes(count: int) -> torch.Tensor:
     return torch.stack(volumes)
 
 
-def same_history(one: dict, other: dict) -> bool:
+def same_facts(one: dict, other: dict) -> bool:
     return repr(sorted(one.items())) == repr(sorted(other.items()))  # NaN equals NaN
 
 
 def test_hide_puts_noise_into_the_mask_only():
     image, mask, noise = brain_image(), brain_mask(), torch.randn(1, 1, SIZE, SIZE, SIZE)
-    hidden = hide(image, mask, noise)
+    hidden = hide_by_noise(image, mask, noise)
     assert torch.equal(hidden[mask > 0], noise[mask > 0])
     assert torch.equal(hidden[mask == 0], image[mask == 0])
     assert torch.equal(hidden, (1 - mask) * image + mask * noise)
     nowhere = torch.zeros_like(mask)
-    assert torch.equal(hide(image, nowhere, torch.full_like(noise, inf)), image)
+    assert torch.equal(hide_by_noise(image, nowhere, torch.full_like(noise, inf)), image)
 
 
 def prepared() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
@@ -92,7 +96,7 @@ def prepared() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
 def test_prepared_batch_is_the_input_and_target_of_the_paper():
     batch, inputs, target = prepared()
     assert not isinstance(inputs, MetaTensor) and not isinstance(target, MetaTensor)
-    assert torch.equal(inputs[:, :1], hide(target[:, :1], batch["mask"], batch["noise"]))
+    assert torch.equal(inputs[:, :1], hide_by_noise(target[:, :1], batch["mask"], batch["noise"]))
     assert torch.equal(inputs[:, 1:], batch["high_pass"])
     assert torch.equal(target[:, :1], batch["image"].as_tensor())
 
@@ -125,7 +129,8 @@ def test_autocast_returns_float32(enabled: bool):
 def test_network_sees_the_hidden_brain_and_the_edges_of_the_whole_image():
     image, brain = brain_image(), brain_mask()
     network = Answer(lambda x: image)
-    IterativeMaskInferer(percents=(0, 50, 99), spacing=(3, 3, 3), amp=False)(torch.cat([image, brain], 1), network)
+    inferer = IterativeMaskInferer(curve=ThresholdCurve((0, 50, 99)), spacing=(3, 3, 3), amp=False)
+    inferer(torch.cat([image, brain], 1), network)
     first = network.asked[0]
     assert torch.equal(first[:, :1][brain == 0], image[brain == 0])
     noise = first[:, :1][brain > 0]
@@ -144,10 +149,10 @@ def test_perfect_reconstruction_means_no_anomaly():
     assert result.shape == (1, 2, SIZE, SIZE, SIZE)
     assert result[:, 0].abs().max() == 0
     assert torch.equal(result[:, 1:], image)
-    (history,) = inferer.history
-    assert history["threshold_rule"] == "no crossing" and history["subject_threshold"] == inf
-    assert history["hidden_shares"] == [1.0, 0.0]
-    assert history["network_evaluations"] == len(network.asked) == 101
+    (facts,) = facts_of_batch(result)
+    assert facts["threshold_rule"] == "no crossing" and facts["subject_threshold"] == inf
+    assert facts["hidden_shares"] == [1.0, 0.0]
+    assert facts["network_evaluations"] == len(network.asked) == 101
 
 
 @pytest.mark.parametrize("percents", [tuple(range(100)), (*range(0, 95, 5), 95, 97, 99)])
@@ -156,19 +161,19 @@ def test_lesion_that_is_not_reconstructed_is_what_exceeds_the_threshold(percents
     lesion = torch.zeros_like(brain)
     lesion[..., 5:9, 6:11, 4:8] = 1  # 8 percent of the brain
     image = healthy + 2.5 * lesion
-    inferer = IterativeMaskInferer(percents=percents)
+    inferer = IterativeMaskInferer(curve=ThresholdCurve(percents))
     network = Answer(lambda x: healthy)
     result = inferer(torch.cat([image, brain], 1), network)
-    (history,) = inferer.history
-    assert history["threshold_rule"] != "no crossing"
-    assert torch.equal((result[:, :1] > history["subject_threshold"]).float(), lesion)
+    (facts,) = facts_of_batch(result)
+    assert facts["threshold_rule"] != "no crossing"
+    assert torch.equal((result[:, :1] > facts["subject_threshold"]).float(), lesion)
     assert torch.allclose(result[:, :1], 6.25 * lesion, atol=1e-5)
     assert torch.equal(result[:, 1:], healthy)
     # The first pass leaves the lesion, the second finds no less.
-    assert history["hidden_shares"] == pytest.approx([1, 0.08])
-    assert history["hidden_share"] == pytest.approx(0.08)
-    assert history["mean_error"] == pytest.approx(6.25 * 0.08, rel=1e-4)
-    assert history["network_evaluations"] == len(network.asked) == len(percents) + 1
+    assert facts["hidden_shares"] == pytest.approx([1, 0.08])
+    assert facts["hidden_share"] == pytest.approx(0.08)
+    assert facts["mean_error"] == pytest.approx(6.25 * 0.08, rel=1e-4)
+    assert facts["network_evaluations"] == len(network.asked) == len(percents) + 1
 
 
 def test_errors_along_a_tangent_are_cut_at_the_analytic_percent():
@@ -179,14 +184,14 @@ def test_errors_along_a_tangent_are_cut_at_the_analytic_percent():
     order = torch.randperm(1000, generator=torch.Generator().manual_seed(3)) + 1
     difference = torch.zeros_like(image, dtype=torch.float64)
     difference[brain > 0] = (a * torch.tan(b * order.double() / 10)).sqrt()
-    inferer = IterativeMaskInferer(gamma=gamma, y_limit=1e6)
+    inferer = IterativeMaskInferer(curve=ThresholdCurve(gamma=gamma, y_limit=1e6))
     result = inferer(torch.cat([image, brain], 1), Answer(lambda x: (image - difference).float()))
-    (history,) = inferer.history
-    assert history["threshold_rule"] == "tangent fit" and history["r_squared"] > 0.999
-    assert history["subject_threshold"] == pytest.approx(a * np.tan(b * percent), rel=1e-4)
-    above = (result[:, 0] > history["subject_threshold"]).sum()
+    (facts,) = facts_of_batch(result)
+    assert facts["threshold_rule"] == "tangent fit" and facts["r_squared"] > 0.999
+    assert facts["subject_threshold"] == pytest.approx(a * np.tan(b * percent), rel=1e-4)
+    above = (result[:, 0] > facts["subject_threshold"]).sum()
     assert abs(int(above) - (1000 - 10 * percent)) <= 1
-    assert history["hidden_shares"] == pytest.approx([1, 1 - percent / 100], abs=0.002)
+    assert facts["hidden_shares"] == pytest.approx([1, 1 - percent / 100], abs=0.002)
 
 
 def test_error_outside_of_the_brain_does_not_count():
@@ -197,51 +202,53 @@ def test_error_outside_of_the_brain_does_not_count():
 
 def test_single_pass_costs_one_evaluation():
     image, brain = brain_image(), brain_mask()
-    network, inferer = Answer(lambda x: image + 2), IterativeMaskInferer(percents=(), amp=False)
+    network, inferer = Answer(lambda x: image + 2), IterativeMaskInferer(curve=SINGLE_PASS, amp=False)
     result = inferer(torch.cat([image, brain], 1), network)
     assert len(network.asked) == 1
     hidden = network.asked[0][:, :1] != image
     assert torch.equal(hidden, brain > 0)
     assert torch.allclose(result[:, :1], 4 * brain, atol=1e-5)
-    (history,) = inferer.history
-    assert history["network_evaluations"] == 1 and history["hidden_shares"] == [1.0]
-    assert history["threshold_rule"] == "single pass" and isnan(history["subject_threshold"])
+    (facts,) = facts_of_batch(result)
+    assert facts["network_evaluations"] == 1 and facts["hidden_shares"] == [1.0]
+    assert facts["threshold_rule"] == "single pass" and isnan(facts["subject_threshold"])
 
 
 @pytest.mark.parametrize("percents", [(), (0, 20, 40, 60, 80, 95)])
 def test_batch_equals_single_in_any_order(percents: tuple[int, ...]):
     volumes, network = real_volumes(3), small_network()
-    inferer = IterativeMaskInferer(percents=percents, gamma=0.02, max_iterations=3, amp=False)
-    alone, histories = [], []
+    inferer = IterativeMaskInferer(curve=ThresholdCurve(percents, gamma=0.02), stop=StopRule(passes=3), amp=False)
+    alone, alone_facts = [], []
     for volume in volumes:
-        alone.append(inferer(volume[None], network)[0])
-        assert len(inferer.history) == 1
-        histories += inferer.history
+        result = inferer(volume[None], network)
+        alone.append(result[0])
+        (facts,) = facts_of_batch(result)
+        alone_facts.append(facts)
     order = [2, 0, 1]
     together = inferer(volumes[order], network)
     assert together.shape == volumes.shape
-    assert len(inferer.history) == 3
+    facts = facts_of_batch(together)
+    assert len(facts) == 3
     for place, case in enumerate(order):
         assert torch.equal(together[place], alone[case])
-        assert same_history(inferer.history[place], histories[case])
+        assert same_facts(facts[place], alone_facts[case])
     assert not torch.equal(alone[0], alone[1])
 
 
 def test_two_calls_are_equal_and_the_seed_matters():
     volumes, network = real_volumes(1), small_network()
-    inferer = IterativeMaskInferer(percents=(), amp=False)
+    inferer = IterativeMaskInferer(curve=SINGLE_PASS, amp=False)
     first = inferer(volumes, network)
     torch.manual_seed(17)
     torch.randn(5)
     assert torch.equal(inferer(volumes, network), first)
-    assert torch.equal(IterativeMaskInferer(percents=(), amp=False)(volumes, network), first)
-    assert not torch.equal(IterativeMaskInferer(percents=(), amp=False, seed=1)(volumes, network), first)
+    assert torch.equal(IterativeMaskInferer(curve=SINGLE_PASS, amp=False)(volumes, network), first)
+    assert not torch.equal(IterativeMaskInferer(curve=SINGLE_PASS, amp=False, seed=1)(volumes, network), first)
 
 
 def test_state_of_the_random_generator_is_left_alone():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    IterativeMaskInferer(percents=())(torch.cat([brain_image(), brain_mask()], 1), Answer(lambda x: x[:, :1]))
+    IterativeMaskInferer(curve=SINGLE_PASS)(torch.cat([brain_image(), brain_mask()], 1), Answer(lambda x: x[:, :1]))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -258,19 +265,19 @@ def test_passes_are_limited():
     # The sweep finds 98 percent of what it hides wrong by 4 or more, and so a threshold below 4: each pass hides 2
     # percent less than the one before.
     network = Answer(most_of_what_is_hidden)
-    inferer = IterativeMaskInferer(percents=tuple(range(0, 100, 10)), max_iterations=4)
-    inferer(torch.cat([image, brain], 1), network)
-    (history,) = inferer.history
-    assert history["threshold_rule"] != "no crossing"
-    assert history["hidden_shares"] == pytest.approx([1, 0.98, 0.96, 0.941], abs=1e-6)
-    assert history["network_evaluations"] == len(network.asked) == 13
+    inferer = IterativeMaskInferer(curve=ThresholdCurve(range(0, 100, 10)), stop=StopRule(passes=4))
+    result = inferer(torch.cat([image, brain], 1), network)
+    (facts,) = facts_of_batch(result)
+    assert facts["threshold_rule"] != "no crossing"
+    assert facts["hidden_shares"] == pytest.approx([1, 0.98, 0.96, 0.941], abs=1e-6)
+    assert facts["network_evaluations"] == len(network.asked) == 13
 
 
 def test_meta_tensors_are_taken():
     inputs = torch.cat([brain_image(), brain_mask()], 1)
     network = small_network()
     padded = torch.nn.functional.pad(inputs, (8,) * 6)
-    inferer = IterativeMaskInferer(percents=(), amp=False)
+    inferer = IterativeMaskInferer(curve=SINGLE_PASS, amp=False)
     assert torch.equal(torch.as_tensor(inferer(MetaTensor(padded), network)), inferer(padded, network))
 
 
@@ -278,6 +285,6 @@ def test_map_averages_the_residuals_of_the_first_and_the_last_pass():
     image, brain = brain_image(), brain_mask()
     # off by 2 where everything is hidden, by 1 where less is
     network = Answer(lambda x: image + 2.0 if (x[:, :1] == image)[brain > 0].sum() == 0 else image + 1.0)
-    inferer = IterativeMaskInferer(percents=(0, 50, 90), first_pass_weight=0.25)
+    inferer = IterativeMaskInferer(curve=ThresholdCurve((0, 50, 90)), first_pass_weight=0.25)
     result = inferer(torch.cat([image, brain], 1), network)
     torch.testing.assert_close(result[:, :1][brain > 0], torch.full((int(brain.sum()),), 1.25**2))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from shared.methods.itermask3d.refinement import UNSMOOTHED as squared_error
-from shared.methods.itermask3d.refinement import SquaredError, refine, threshold_curve
+from shared.methods.itermask3d.refinement import SquaredError, StopRule, refine, threshold_curve
 
 SHAPE = (1, 1, 12, 12, 12)
 
@@ -145,7 +145,7 @@ def test_stop_ratio_is_a_share_of_the_mask(lost: int, passes: int):
     brain = brain_mask()
     answer = torch.full(SHAPE, 5.0)
     answer.view(-1)[brain.view(-1).nonzero()[:lost, 0]] = 0
-    refined = refine(lambda mask: answer, torch.zeros(SHAPE), brain, threshold=1.0, stop_ratio=0.01)
+    refined = refine(lambda mask: answer, torch.zeros(SHAPE), brain, threshold=1.0, stop=StopRule(ratio=0.01))
     assert len(refined.hidden_shares) == passes
     assert int(refined.mask.sum()) == 1000 - lost
 
@@ -169,14 +169,14 @@ def test_passes_are_limited(limit: int):
         return answer
 
     reconstruct = Recorder(two_percent_fewer_each_time)
-    refined = refine(reconstruct, torch.zeros(SHAPE), brain, threshold=1.0, max_iterations=limit)
+    refined = refine(reconstruct, torch.zeros(SHAPE), brain, threshold=1.0, stop=StopRule(passes=limit))
     assert len(reconstruct.masks) == len(refined.hidden_shares) == limit
 
 
 def test_oscillating_reconstruction_ends():
     brain, lesion = lesion_in_brain()
     reconstruct = Recorder(lambda mask: 2 * (lesion if torch.equal(mask, brain) else brain))
-    refined = refine(reconstruct, torch.zeros(SHAPE), brain, threshold=1.0, max_iterations=7)
+    refined = refine(reconstruct, torch.zeros(SHAPE), brain, threshold=1.0, stop=StopRule(passes=7))
     assert len(reconstruct.masks) <= 7
     assert not (refined.mask > brain).any()
 

@@ -6,6 +6,7 @@ The three channels are Gaussian, N(m, v) in each pixel, ``MEAN`` and ``DEVIATION
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,11 @@ from shared.diffusion.learned_variance import variance_bounds
 from shared.diffusion.noise_levels import even_timesteps, linear_alphas_cumprod, vp_sigmas
 from shared.diffusion.noisy_classifier import NoisyClassifier
 from shared.diffusion.samplers import SAMPLERS
-from shared.diffusion.unet import DiffusionUNet
+from shared.diffusion.unet import DiffusionUNet, UNetShape
 from shared.methods.macdm.inferer import MaCDMInferer
 from shared.methods.macdm.joint_state import JointState
+from shared.methods.macdm.sampling import Sampling
+from tests.helpers.facts import facts_of_batch
 
 ABAR = linear_alphas_cumprod()
 WEIGHTS = torch.tensor([1.0, 0.5, 0.25])[:, None, None]
@@ -78,12 +81,14 @@ class Tilt(Gaussian):
 
 
 def run(network: torch.nn.Module, inputs: torch.Tensor, labels: Any = None, keys: Any = None, **settings: Any):
-    """Samples and history."""
-    options = {"state": DATA, "alphas_cumprod": ABAR, "steps": 10, "guidance": 0.0, "amp": False, **settings}
-    inferer = MaCDMInferer(**options)
+    """Samples and facts; the settings are those of the Inferer and of its sampling."""
+    given = {field.name: settings.pop(field.name) for field in fields(Sampling) if field.name in settings}
+    sampling = Sampling(**{"steps": 10, "guidance": 0.0, **given})
+    inferer = MaCDMInferer(**{"state": DATA, "alphas_cumprod": ABAR, "amp": False, **settings}, sampling=sampling)
     labels = torch.arange(len(inputs)) % 2 if labels is None else torch.tensor(labels)
     keys = [f"case {n}" for n in range(len(inputs))] if keys is None else keys
-    return inferer(inputs, network, class_label=labels, keys=keys), inferer.history
+    drawn = inferer(inputs, network, class_label=labels, keys=keys)
+    return drawn, facts_of_batch(drawn)
 
 
 def sources(count: int = 2, size: int = 8, state: JointState = DATA) -> torch.Tensor:
@@ -202,13 +207,13 @@ class TestNoise:
     def test_a_sample_is_the_same_alone_and_in_any_batch_and_order(self, sampler: str, level: float):
         settings = {"classifier": Tilt(DATA), "guidance": 1.0, "sampler": sampler, "level": level}
         source, labels, keys = sources(5), [0, 1, 1, 0, 1], list("abcde")
-        together, history = run(Denoiser(), source, labels, keys, **settings)
+        together, facts = run(Denoiser(), source, labels, keys, **settings)
         assert together[0].sub(together[1:]).abs().amax(dim=(1, 2, 3)).min() > 0.1
         order = [3, 0, 4, 2, 1]
         for size in (1, 2):
             reordered = [[values[n] for n in order] for values in (labels, keys)]
             found, told = run(Denoiser(), source[order], *reordered, batch_size=size, **settings)
-            assert torch.equal(found, together[order]) and told == [history[n] for n in order]
+            assert torch.equal(found, together[order]) and told == [facts[n] for n in order]
         assert torch.equal(run(Denoiser(), source[2:3], [1], ["c"], **settings)[0], together[2:3])
         for changed in (run(Denoiser(), source, labels, keys, seed=1, **settings)[0], together.roll(1, 0)):
             assert (changed - together).abs().amax(dim=(1, 2, 3)).min() > 0.1
@@ -221,15 +226,15 @@ class TestEvaluations:
     def test_counts(self, sampler: str, evaluations: int, inversion: bool, guidance: float):
         network, classifier = Denoiser(), Tilt(DATA)
         settings = {"level": 0.4, "sampler": sampler, "inversion": inversion, "guidance": guidance}
-        _, history = run(network, sources(3), steps=4, classifier=classifier, batch_size=2, **settings)
+        _, facts = run(network, sources(3), steps=4, classifier=classifier, batch_size=2, **settings)
         counts = {
             "network_evaluations": evaluations + 4 * inversion,
             "classifier_evaluations": 1 + evaluations * (guidance > 0),
         }
-        assert [{name: told[name] for name in counts} for told in history] == 3 * [counts]
+        assert [{name: told[name] for name in counts} for told in facts] == 3 * [counts]
         for name, fake in (("network", network), ("classifier", classifier)):
             assert [len(x) for x, *_ in fake.given] == [n for n in (2, 1) for _ in range(counts[f"{name}_evaluations"])]
-        assert [(told["class_label"], told["guidance"], told["level"]) for told in history] == [
+        assert [(told["class_label"], told["guidance"], told["level"]) for told in facts] == [
             (label, guidance, 0.4) for label in (0, 1, 0)
         ]
 
@@ -245,10 +250,10 @@ class TestEvaluations:
                 z = network_input.mean(dim=(1, 2, 3))
                 return torch.stack([torch.zeros_like(z), z], dim=1)
 
-        found, history = run(Denoiser(), sources(), classifier=Bright(DATA))
+        found, facts = run(Denoiser(), sources(), classifier=Bright(DATA))
         bright = torch.sigmoid((WEIGHTS * found).mean(dim=(1, 2, 3)))
         expected = [1 - float(bright[0]), float(bright[1])]
-        assert [told["class_probability"] for told in history] == pytest.approx(expected, abs=1e-5)
+        assert [told["class_probability"] for told in facts] == pytest.approx(expected, abs=1e-5)
         assert [told["class_probability"] for told in run(Denoiser(), sources())[1]] == [None, None]
 
     def test_the_denoiser_alone_is_in_bfloat16(self):
@@ -261,8 +266,9 @@ class TestEvaluations:
     @STATES
     def test_real_networks_in_inference_mode(self, sampler: str, state: JointState):
         torch.manual_seed(0)
-        network = DiffusionUNet(3, 2 * state.channels, 16, (1,), (), blocks=1).eval()
-        classifier = NoisyClassifier(3, 2, 16, (1,), ())
+        shape = UNetShape(16, (1,), (), blocks=1)
+        network = DiffusionUNet(3, 2 * state.channels, shape).eval()
+        classifier = NoisyClassifier(3, 2, shape)
         settings = {"state": state, "classifier": classifier, "guidance": 3.0, "sampler": sampler, "steps": 3}
         expected, _ = run(network, sources(), **settings)
         assert not classifier.training

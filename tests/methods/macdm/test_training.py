@@ -14,7 +14,7 @@ from monai.engines import SupervisedTrainer
 from shared.diffusion.hybrid_loss import HybridLoss
 from shared.diffusion.noise_levels import linear_alphas_cumprod
 from shared.diffusion.noisy_classifier import NoisyClassifier
-from shared.diffusion.unet import DiffusionUNet
+from shared.diffusion.unet import DiffusionUNet, UNetShape
 from shared.methods.autocast import AutocastInferer
 from shared.methods.macdm.joint_state import JointState
 from shared.methods.macdm.training import ClassifierPrepareBatch, JointPrepareBatch
@@ -134,7 +134,7 @@ def losses(network: torch.nn.Module, prepare: Any, loss: Any, steps: int, amp: b
 def test_a_denoiser_trains(masks_given: bool, amp: bool):
     torch.manual_seed(0)
     state = JointState(WEIGHTS, masks_given=masks_given)
-    network = DiffusionUNet(3, 2 * state.channels, 16, (1,), (), blocks=1, dropout=0.0, patch=2)
+    network = DiffusionUNet(3, 2 * state.channels, UNetShape(16, (1,), (), blocks=1, dropout=0.0, patch=2))
     found = losses(network, JointPrepareBatch(state, ABAR), HybridLoss(ABAR, state.limits), 20, amp)
     assert found[0] > 1, "the network starts with epsilon 0, whose squared error is 1"
     assert found[-10:].mean() < 0.6 * found[0]
@@ -142,7 +142,7 @@ def test_a_denoiser_trains(masks_given: bool, amp: bool):
 
 def test_a_classifier_trains():
     torch.manual_seed(0)
-    network = NoisyClassifier(3, 2, 16, (1, 2), (), dropout=0.0)
+    network = NoisyClassifier(3, 2, UNetShape(16, (1, 2), (), blocks=1, dropout=0.0))
     found = losses(network, ClassifierPrepareBatch(JointState(WEIGHTS), ABAR), torch.nn.CrossEntropyLoss(), 40, False)
     assert found[:3].mean() > 0.6
     assert found[-20:].mean() < 0.8 * found[:3].mean()

@@ -6,15 +6,20 @@ The brains are in median units times ``UNIT``; a flair value v looks like ``CONT
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 
+from shared.anomaly.residuals import ResidualRule
 from shared.diffusion.noise_levels import even_timesteps, linear_alphas_cumprod, vp_sigmas
 from shared.methods.mmccd.inferer import CycleInferer
+from shared.methods.mmccd.sampling import StripeSampling
+from shared.methods.mmccd.stripes import StripeGrid
 from shared.runs.seeds import derive_seed
+from tests.helpers.facts import facts_of_batch
 
 SIZE, UNIT = 16, 1.25
 CONTRAST = {"flair": 1.0, "t1": -0.5, "t2": 2.0}
@@ -24,7 +29,9 @@ BRAIN = torch.zeros(SIZE, SIZE, 4)  # slice 1 is empty
 BRAIN[2:14, 1:15, 0] = BRAIN[3:13, 2:14, 2] = BRAIN[4:12, 2:14, 3] = 1
 LESION = torch.zeros(SIZE, SIZE, 4)
 LESION[6:9, 5:8, 2] = 1
-FAST = {"sequence": "flair", "stripe_width": 4, "stride": 4, "timesteps": (999,), "amp": False}
+ONE_STEP = StripeSampling(timesteps=(999,))
+FAST = {"sequence": "flair", "grid": StripeGrid(4, 4), "sampling": ONE_STEP, "amp": False}
+BRIGHT, DARK = ResidualRule("bright"), ResidualRule("dark")
 
 
 class PerfectCycle(torch.nn.Module):
@@ -93,14 +100,15 @@ class TestMap:
         [("bright", 2, 2), ("bright", -2, -2), ("dark", -2, 2), ("dark", 2, -2), ("squared", 2, 4), ("squared", -2, 4)],
     )
     def test_height_of_a_lesion_in_units_of_the_input(self, error: str, height: float, expected: float, stride: int):
-        anomaly, reconstruction = run(PerfectCycle(), subject(height), error=error, stride=stride)
+        settings = {"residual": ResidualRule(error), "grid": StripeGrid(4, stride)}
+        anomaly, reconstruction = run(PerfectCycle(), subject(height), **settings)
         close(anomaly, expected * LESION)
         close(reconstruction, subject()[0])
 
     @pytest.mark.parametrize("mode", ["masked", "cyclic_unet"])
     @pytest.mark.parametrize("error", ["bright", "dark", "squared"])
     def test_healthy_brain_and_empty_slices(self, error: str, mode: str):
-        anomaly, reconstruction = run(PerfectCycle(), subject(), error=error, mode=mode)
+        anomaly, reconstruction = run(PerfectCycle(), subject(), residual=ResidualRule(error), mode=mode)
         close(anomaly, torch.zeros_like(BRAIN))
         close(reconstruction, subject()[0])
         assert (reconstruction[BRAIN == 0] == -3).all()
@@ -108,25 +116,27 @@ class TestMap:
     def test_fluid_is_not_counted(self):
         volume = subject(-2)
         darkest = float(volume[0][LESION > 0].max())
-        assert run(PerfectCycle(), volume, error="dark", fluid_below=darkest + 0.1)[0][LESION > 0].abs().max() == 0
-        close(run(PerfectCycle(), volume, error="dark", fluid_below=-10.0)[0], 2 * LESION)
+        all_fluid, none = (ResidualRule("dark", fluid_below=limit) for limit in (darkest + 0.1, -10.0))
+        assert run(PerfectCycle(), volume, residual=all_fluid)[0][LESION > 0].abs().max() == 0
+        close(run(PerfectCycle(), volume, residual=none)[0], 2 * LESION)
 
     def test_interpolated_rim_outside_the_brain_changes_nothing(self):
         volume = subject(2)
         rim = volume.clone()
         rim[0] += 1.5 * (1 - BRAIN)
-        close(run(PerfectCycle(), rim, error="bright"), run(PerfectCycle(), volume, error="bright"))
+        close(run(PerfectCycle(), rim, residual=BRIGHT), run(PerfectCycle(), volume, residual=BRIGHT))
 
     def test_fit_undoes_a_wrong_contrast(self):
         network = PerfectCycle(gain=0.8, t1=0.1)
-        assert run(network, subject(2), error="bright")[0][LESION == 0].abs().max() > 0.1
-        anomaly, reconstruction = run(network, subject(2), error="bright", fit=True)
+        assert run(network, subject(2), residual=BRIGHT)[0][LESION == 0].abs().max() > 0.1
+        anomaly, reconstruction = run(network, subject(2), residual=ResidualRule("bright", fit_intensities=True))
         close(anomaly, 2 * LESION)
         close(reconstruction, subject()[0])
 
     def test_cyclic_unet_goes_to_and_fro(self):
         """A translation of all of the slice returns the lesion, too; what is left are the errors of both g."""
-        anomaly, reconstruction = run(PerfectCycle(flair=-0.1, t1=0.3), subject(2), mode="cyclic_unet", error="dark")
+        network = PerfectCycle(flair=-0.1, t1=0.3)
+        anomaly, reconstruction = run(network, subject(2), mode="cyclic_unet", residual=DARK)
         returned = 0.3 + (-0.1) * CONTRAST["flair"] / CONTRAST["t1"]
         close(anomaly, returned * UNIT * BRAIN)
         close(reconstruction, subject(2)[0] + returned * UNIT * BRAIN)
@@ -142,7 +152,7 @@ class TestMap:
         flair, brain = subject(2)
         t1, t2 = (old_units(CONTRAST[s] * HEALTHY[..., None], unit=u) for s, u in (("t1", 0.75), ("t2", 1.5)))
         volume = torch.stack([flair, t1, t2, brain])
-        settings = {"mode": "direct", "companions": ["t1", "t2"], "error": "bright"}
+        settings = {"mode": "direct", "companions": ["t1", "t2"], "residual": BRIGHT}
         close(run(PerfectCycle(), volume, **settings)[0], 2 * LESION)
         anomaly, reconstruction = run(PerfectCycle(t1=0.2, t2=-0.6), volume, **settings)
         close(anomaly, 2 * LESION + 0.2 * UNIT * BRAIN)
@@ -151,7 +161,7 @@ class TestMap:
     @pytest.mark.parametrize(("error", "expected"), [("bright", 0.1 * UNIT), ("squared", 0.1 * UNIT**2)])
     def test_cycles_over_two_intermediates_are_averaged(self, error: str, expected: float):
         network = PerfectCycle("t1", "t2", t1=0.2, t2=-0.4)  # mean -0.1, mean square 0.1
-        close(run(network, subject(), error=error)[0], expected * BRAIN)
+        close(run(network, subject(), residual=ResidualRule(error))[0], expected * BRAIN)
 
 
 def noise(purpose: str, *key: int) -> torch.Tensor:
@@ -181,41 +191,43 @@ def masked_cycle(volume: torch.Tensor, network: PerfectCycle, width: int, stride
 class TestStripes:
     @pytest.mark.parametrize(("width", "stride"), [(4, 4), (4, 2), (6, 5), (16, 16)])
     def test_average_equals_a_plain_loop(self, width: int, stride: int):
-        found = run(Mixing(), subject(2), stripe_width=width, stride=stride)
+        found = run(Mixing(), subject(2), grid=StripeGrid(width, stride))
         close(found, masked_cycle(subject(2), Mixing(), width, stride))
 
     @pytest.mark.parametrize("sampler", ["euler", "ancestral"])
     def test_neither_batches_nor_other_slices_change_the_map(self, sampler: str):
-        settings = {"sampler": sampler, "timesteps": (999, 600, 200)}
+        sampling = StripeSampling((999, 600, 200), sampler)
+        settings = {"sampling": sampling}
         once, seven, all_of_them = (run(Mixing(), subject(2), batch_size=n, **settings) for n in (1, 7, 64))
         close(once, all_of_them)
         close(seven, all_of_them)
         inferer = CycleInferer(**{**FAST, **settings})
         both = inferer(torch.stack([subject(-1), subject(2)]), Mixing())
         close(both[1], all_of_them)
-        assert len(inferer.history) == 2 and not torch.allclose(both[0], both[1])
+        assert len(facts_of_batch(both)) == 2 and not torch.allclose(both[0], both[1])
         alone = subject(2, BRAIN * torch.tensor([0, 0, 1, 0]))
         close(run(Mixing(), alone, **settings)[..., 2], all_of_them[..., 2])
-        assert not torch.allclose(run(Mixing(), subject(2), seed=1, **settings), all_of_them)
+        assert not torch.allclose(run(Mixing(), subject(2), sampling=replace(sampling, seed=1)), all_of_them)
 
     @pytest.mark.parametrize(("others", "steps"), [(["t1"], 1), (["t1"], 3), (["t1", "t2"], 2)])
     def test_evaluations_are_those_of_stripes_that_meet_the_brain(self, others: list[str], steps: int):
-        inferer = CycleInferer(**{**FAST, "timesteps": even_timesteps(steps)})
-        inferer(subject()[None], PerfectCycle(*others))
+        inferer = CycleInferer(**{**FAST, "sampling": StripeSampling(even_timesteps(steps))})
+        result = inferer(subject()[None], PerfectCycle(*others))
         stripes = (4 + 4) + (4 + 4) + (2 + 4)  # of slices 0, 2 and 3: rows 2-13, 3-12 and 4-11, stripes of four
         drawn = stripes * len(others)
         expected = {"slices": 3, "stripes": drawn, "network_evaluations": drawn * (steps + 1)}
-        assert inferer.history == [expected]
+        assert facts_of_batch(result) == [expected]
 
     def test_evaluations_of_the_translations(self):
         inferer = CycleInferer(**{**FAST, "mode": "cyclic_unet"})
-        inferer(subject()[None], PerfectCycle("t1", "t2"))
-        assert inferer.history == [{"slices": 3, "stripes": 0, "network_evaluations": 3 * 2 * 2}]
+        result = inferer(subject()[None], PerfectCycle("t1", "t2"))
+        assert facts_of_batch(result) == [{"slices": 3, "stripes": 0, "network_evaluations": 3 * 2 * 2}]
 
     def test_euler_follows_the_probability_flow(self):
         """Each step scales the distance to the mean by a known factor, all of them by STD / sqrt(STD^2 + sigma^2)."""
         timesteps = even_timesteps(200)
-        _, found = run(GaussianPosterior(), subject(), stripe_width=SIZE, stride=SIZE, timesteps=timesteps)
+        settings = {"grid": StripeGrid(SIZE, SIZE), "sampling": StripeSampling(timesteps)}
+        _, found = run(GaussianPosterior(), subject(), **settings)
         mean, std = GaussianPosterior.MEAN, GaussianPosterior.STD
         sigmas = vp_sigmas(linear_alphas_cumprod(), timesteps).tolist()
         gain = math.prod((std**2 + high * low) / (std**2 + high**2) for high, low in pairwise(sigmas))
@@ -227,7 +239,7 @@ class TestStripes:
             torch.testing.assert_close(found[..., z], wanted, atol=1e-3, rtol=0)
 
     def test_ancestral_sampling_draws_noise_anew_at_every_step(self):
-        settings = {"stripe_width": SIZE, "stride": SIZE, "sampler": "ancestral", "timesteps": even_timesteps(100)}
+        settings = {"grid": StripeGrid(SIZE, SIZE), "sampling": StripeSampling(even_timesteps(100), "ancestral")}
         drawn = (run(GaussianPosterior(), subject(), **settings)[1][BRAIN > 0] + 3) / UNIT - 3
         assert drawn.mean().item() == pytest.approx(GaussianPosterior.MEAN, abs=0.1)
         assert drawn.std().item() == pytest.approx(GaussianPosterior.STD / math.sqrt(2), rel=0.2)  # mean of two
@@ -237,8 +249,6 @@ class TestStripes:
     ("settings", "message"),
     [
         ({"mode": "unmasked"}, "mode is one of masked, cyclic_unet, direct"),
-        ({"sampler": "ddim"}, "sampler is one of euler"),
-        ({"error": "both"}, "error is one of squared, bright, dark"),
         ({"mode": "direct"}, "needs other sequences than 'flair'"),
         ({"mode": "direct", "companions": ["flair"]}, "needs other sequences than 'flair'"),
     ],
@@ -246,3 +256,10 @@ class TestStripes:
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         CycleInferer(**{**FAST, **settings})
+
+
+def test_wrong_samplers_and_errors_are_refused():
+    with pytest.raises(ValueError, match="sampler is one of euler"):
+        StripeSampling(sampler="ddim")
+    with pytest.raises(ValueError, match="error is one of squared, bright, dark"):
+        ResidualRule("both")

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from shared.diffusion.unet import UNetShape
 from shared.methods.mmccd.modality_cycle import ModalityCycles, TranslationLoss
 
 PAIRS = [["flair", "t1"], ["t1", "flair"], ["flair", "t2"], ["t2", "flair"], ["dwi", "t1"]]
-UNET = {"width": 4, "multipliers": (1,), "attention_levels": (), "blocks": 1, "batch_norm": True}
+UNET = UNetShape(width=4, multipliers=(1,), attention_levels=(), blocks=1, batch_norm=True)
 
 
 @pytest.fixture

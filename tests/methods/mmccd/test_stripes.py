@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shared.methods.mmccd.stripes import random_stripes, stripes
+from shared.methods.mmccd.stripes import StripeGrid, hide_stripe, random_stripes, stripes
 
 
 class TestStripes:
     def test_paper_grid(self):
-        masks = stripes((128, 128), width=16, stride=2)
+        grid = StripeGrid()
+        masks = stripes((128, 128), grid.width, grid.stride)
+        assert (grid.width, grid.stride) == (16, 2)
         assert masks.shape == (128, 128, 128) and masks.dtype == torch.bool
         covered = masks.sum(dim=0)
         assert (covered[15:, 15:] == 16).all(), "eight times in each direction"
@@ -80,3 +82,12 @@ class TestRandomStripes:
 
     def test_slice_without_brain_still_gets_a_stripe(self):
         assert random_stripes(torch.zeros(5, 1, 12, 12), width=4).flatten(1).any(dim=1).all()
+
+
+def test_only_the_brain_under_the_stripe_is_replaced_by_noise():
+    """Of 3 rows of 4 pixels the first two are brain, but for a pixel, and the last two under the stripe."""
+    brain, stripe = torch.zeros(1, 1, 3, 4), torch.zeros(1, 1, 3, 4, dtype=torch.bool)
+    brain[:, :, :2, 1:], stripe[:, :, 1:] = 1, True
+    image, noise = torch.arange(12.0).reshape(1, 1, 3, 4), torch.full((1, 1, 3, 4), -9.0)
+    expected = [[0, 1, 2, 3], [4, -9, -9, -9], [8, 9, 10, 11]]
+    assert hide_stripe(image, stripe, brain, noise)[0, 0].tolist() == expected

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from shared.diffusion.losses import WEIGHTS, edm_loss, ve_loss
+from shared.diffusion.losses import WEIGHTS
+from shared.diffusion.unet import UNetShape
 from shared.methods.tsgm.conditional import ConditionalDenoiser, WeightedSquaredError
+from tests.helpers.denoising_losses import edm_loss, ve_loss
 
 MEAN, STD, DIFFERENCE = 0.18, 0.25, 0.05
 SIGMA_MIN, SIGMA_MAX = 0.01, 348.0
-TINY = {"width": 16, "multipliers": (1, 2), "attention_levels": (1,), "blocks": 1, "dropout": 0.0}
+TINY = UNetShape(width=16, multipliers=(1, 2), attention_levels=(1,), blocks=1, dropout=0.0)
 LEVELS = torch.tensor([SIGMA_MIN, 0.1, 1.0, 10.0, SIGMA_MAX])
 
 

@@ -14,6 +14,7 @@ import torch
 from shared.diffusion.noise_levels import geometric_sigmas
 from shared.methods.tsgm.inferer import CycleGANInferer, TSGMInferer
 from shared.methods.tsgm.pseudo_healthy import IntensityFusionInferer
+from tests.helpers.facts import facts_of_batch
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 UNITS = torch.tensor([1.25, 0.8, 2.0])
@@ -248,10 +249,10 @@ class TestNoise:
         both = inferer(torch.stack(volumes), Mixing())
         for volume, found in zip(volumes, both, strict=True):
             close(found, run(Mixing(), volume))
-        assert [given["sequences"] for given in inferer.history] == ["t1 t1ce flair", "t1ce flair"]
-        assert [given["network_evaluations"] for given in inferer.history] == [9, 9]
-        inferer(volumes[0][None], Mixing())
-        assert len(inferer.history) == 1, "of the last call"
+        facts = facts_of_batch(both)
+        assert [given["sequences"] for given in facts] == ["t1 t1ce flair", "t1ce flair"]
+        assert [given["network_evaluations"] for given in facts] == [9, 9]
+        assert facts_of_batch(inferer(volumes[0][None], Mixing())) == facts[:1], "of this call alone"
 
 
 def deviations(found: torch.Tensor, expected: torch.Tensor, variance: float) -> torch.Tensor:
@@ -305,7 +306,7 @@ class TestPosterior:
         settings = {"sampler": sampler, "samples": 3}
         one, drawn, both = (
             run(LinearGaussian(), patient(0.4), **settings, **further)
-            for further in ({"sigmas": ONE_STEP}, {}, {"expected": True})
+            for further in ({"sigmas": ONE_STEP}, {}, {"posterior_mean": True})
         )
         close(both[:4], one[:4])  # map and counterparts
         close(both[4], drawn[4])  # the deviation is that of the samples
@@ -356,13 +357,13 @@ class TestAbsentSequences:
 def test_evaluations(channels: int, absent: tuple[str, ...], drawn: int, sampler: str, a_step: int):
     inferer = TSGMInferer(**{**FAST, "sampler": sampler, "samples": 4, "batch_size": 5})
     network = Healthy(channels)
-    inferer(patient(absent=absent)[None], network)
+    result = inferer(patient(absent=absent)[None], network)
     evaluations = 3 * a_step * drawn * 4 * len(NUMBERS)  # of three steps
     assert sum(len(x) for x, _ in network.calls) == evaluations
     assert max(len(x) for x, _ in network.calls) == 5
     names = " ".join(name for name in SEQUENCES if name not in absent)
     expected = {"sequences": names, "slices": 3, "samples": 4, "network_evaluations": evaluations}
-    assert inferer.history == [expected]
+    assert facts_of_batch(result) == [expected]
 
 
 def test_options_of_the_sampler_reach_it():
@@ -398,12 +399,13 @@ class TestCycleGAN:
         volume = patient(0.4)
         for size in (2, 32):
             inferer = CycleGANInferer(**self.OPTIONS, batch_size=size)
-            found = inferer(volume[None], networks)[0]
+            result = inferer(volume[None], networks)
+            found = result[0]
             weights = torch.tensor(list(share(*SEQUENCES).values()))
             close(found[0], torch.einsum("p,pxyz->xyz", 0.1 * weights, volume[:3] + 3))
             close(found[1:4], 0.9 * (volume[:3] + 3) - 3)
             assert not found[4].any()
-            assert inferer.history[0]["network_evaluations"] == 3
+            assert facts_of_batch(result)[0]["network_evaluations"] == 3
 
     def test_needs_all_sequences(self):
         networks = torch.nn.ModuleDict({"healthy": self.Generator()})
@@ -421,8 +423,9 @@ class TestIntensityFusion:
     def test_is_flair_less_a_share_of_t1(self, absent: tuple[str, ...], of_t1: float, of_flair: float):
         inferer = IntensityFusionInferer(**self.OPTIONS, fusion_weights={"t1": 0.4, "t1ce": 0.0, "flair": 1.0})
         volume = patient(0.4)
-        found = inferer(patient(0.4, absent)[None], torch.nn.Identity())[0]
+        result = inferer(patient(0.4, absent)[None], torch.nn.Identity())
+        found = result[0]
         close(found[0], of_t1 * (volume[0] + 3) + of_flair * (volume[2] + 3))
         present = [n for n, name in enumerate(SEQUENCES) if name not in absent]
         assert (found[1:4][present] == -3).all() and not found[4].any()
-        assert inferer.history[0]["network_evaluations"] == 0
+        assert facts_of_batch(result)[0]["network_evaluations"] == 0

@@ -8,10 +8,11 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from shared.diffusion.noise_levels import geometric_sigmas
+from shared.diffusion.unet import UNetShape
 from shared.methods.tsgm.conditional import ConditionalDenoiser, WeightedSquaredError
 from shared.methods.tsgm.inferer import TSGMInferer
 from shared.methods.tsgm.pseudo_lesions import uniform
-from shared.methods.tsgm.training import PseudoPairPrepareBatch
+from shared.methods.tsgm.training import PseudoPairPrepareBatch, TrainingLevels
 
 SIZE, UNIT, STEPS = 24, 2.0, 150
 SEQUENCES = ["t1", "flair"]
@@ -65,15 +66,13 @@ def volume_of(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def trained() -> ConditionalDenoiser:
     torch.manual_seed(0)
-    unet = {"width": 16, "multipliers": (1, 2), "attention_levels": (), "blocks": 1, "dropout": 0.0}
+    unet = UNetShape(width=16, multipliers=(1, 2), attention_levels=(), blocks=1, dropout=0.0)
     network = ConditionalDenoiser(2, unet, 0.2, 0.25, SIGMA_DIFFERENCE, SIGMA_MIN, SIGMA_MAX)
     prepare = PseudoPairPrepareBatch(
         SEQUENCES,
         nn.ModuleDict({"tumor": Oracle()}),
         {"generated": 0.8, "identical": 0.2},
-        SIGMA_MIN,
-        SIGMA_MAX,
-        SIGMA_DIFFERENCE,
+        TrainingLevels(SIGMA_MIN, SIGMA_MAX, SIGMA_DIFFERENCE),
         drop_sequences=0.5,
     )
     pool, masks = brains(256)

@@ -55,8 +55,9 @@ def test_map_is_in_units_of_the_threshold_of_its_slice():
         np.testing.assert_allclose(scaled[..., z] / scaled[..., z].max(), values[..., z] / values[..., z].max(), 1e-6)
     assert torch.equal(result["uncertainty"], 0.5 * result["anomaly_map"])
     thresholds = [values[..., z].max() / scaled[..., z].max() for z in (2, 3, 4)]
-    assert result["map_threshold"] == pytest.approx(np.median(thresholds), rel=1e-6)
-    assert isinstance(result["map_threshold"], float) and result["anomaly_map"].dtype == torch.float32
+    found = result["facts"]["threshold"]
+    assert found == pytest.approx(np.median(thresholds), rel=1e-6)
+    assert isinstance(found, float) and result["anomaly_map"].dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -80,9 +81,18 @@ def test_parity_is_400_pixels_of_1_mm():
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_perfect_reconstruction_has_an_empty_mask(value: float):
     result = SliceOtsud(min_area_mm2=0)({"anomaly_map": oriented(np.full(SHAPE, value), "LAS")})
-    assert result["map_threshold"] == float("inf")
+    assert result["facts"]["threshold"] == float("inf")
     assert "uncertainty" not in result
     assert result["pred"].shape == (1, *SHAPE) and not result["pred"].any() and not result["anomaly_map"].any()
+
+
+def test_facts_say_whose_threshold_it_is_and_keep_those_of_the_inferer():
+    """There is no score: no threshold is stored that healthy scans could be compared by."""
+    given = {"sequences": "t1 flair", "slices": 3}
+    facts = SliceOtsud()({"anomaly_map": oriented(lesions()[0]), "facts": given})["facts"]
+    assert list(facts) == ["score", "score_percentile", "threshold", "threshold_source", "sequences", "slices"]
+    assert np.isnan([facts["score"], facts["score_percentile"]]).all() and facts["threshold_source"] == "of this volume"
+    assert {name: facts[name] for name in given} == given == {"sequences": "t1 flair", "slices": 3}
 
 
 def test_another_name_for_the_mask():

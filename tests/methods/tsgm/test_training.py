@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from shared.diffusion.losses import WEIGHTS
-from shared.methods.tsgm.training import PseudoPairPrepareBatch
+from shared.methods.tsgm.training import PseudoPairPrepareBatch, TrainingLevels
 
 SEQUENCES = ["t1", "t1ce", "flair"]
 COUNT, SIZE = 48, 40
@@ -56,9 +56,7 @@ def prepare_of(**settings: Any) -> PseudoPairPrepareBatch:
         "sequences": SEQUENCES,
         "generators": nn.ModuleDict({"tumor": Adds(1.0), "healthy": Adds(-1.0)}),
         "shares": {"identical": 1.0},
-        "sigma_min": SIGMA_MIN,
-        "sigma_max": SIGMA_MAX,
-        "sigma_difference": DIFFERENCE,
+        "levels": TrainingLevels(SIGMA_MIN, SIGMA_MAX, DIFFERENCE),
     }
     return PseudoPairPrepareBatch(**{**usual, **settings})
 
@@ -159,7 +157,7 @@ class TestNoise:
 class TestWhatCounts:
     @pytest.mark.parametrize("weighting", ["edm", "ve"])
     def test_weights_are_those_of_the_drawn_noise_level(self, batch, weighting: str):
-        made = Prepared(batch, weighting=weighting)
+        made = Prepared(batch, levels=TrainingLevels(SIGMA_MIN, SIGMA_MAX, DIFFERENCE, weighting))
         expected = WEIGHTS[weighting](made.sigma, DIFFERENCE)[:, None, None, None].expand_as(made.weight)
         assert torch.equal(made.weight, expected)
 
@@ -266,9 +264,13 @@ def test_generators_run_in_bfloat16_where_asked(batch, amp: bool):
         ({"shares": {"generated": 0.5, "simulate": 0.5}}, "shares are of generated.*, not of simulate"),
         ({"shares": {"generated": 0.0}}, "one of the shares must be above 0"),
         ({"sequences": ["flair", "pd"], "shares": {"simulated": 1.0}}, "no lesion can be simulated on pd"),
-        ({"weighting": "snr"}, "weighting is one of edm, ve, got 'snr'"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         prepare_of(**settings)
+
+
+def test_an_unknown_weighting_is_refused():
+    with pytest.raises(ValueError, match="weighting is one of edm, ve, got 'snr'"):
+        TrainingLevels(SIGMA_MIN, SIGMA_MAX, DIFFERENCE, weighting="snr")
