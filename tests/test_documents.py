@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.helpers.paths import ROOT
 
 README_WORDS = 900
+RUN_OPTIONS = {"config_file", "bundle_root", "standalone", "nproc_per_node"}
 ASKED_FOR = {"use-it", "data", "performance", "limits", "training", "system-configuration", "licence", "citation"}
 BUNDLES = sorted(file.parent for file in (ROOT / "bundles").glob("*/configs"))
 _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
@@ -88,6 +90,24 @@ def named_configs(text: str) -> Iterator[str]:
             yield f"{name}.json"
 
 
+def keys(files: Iterable[Path]) -> set[str]:
+    return {key for file in files for key in json.loads(file.read_text(encoding="utf-8"))}
+
+
+def unknown_options(text: str, bundle: Path) -> Iterator[str]:
+    """Options of the commands in blocks of code that no config of the command has as a key."""
+    for block in _FENCE.findall(text):
+        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            if "monai.bundle run" not in line or "--config_file " not in line:
+                continue
+            command = line.split("  #")[0]
+            listed = re.match(r'"[^"]*"|\S+', command.split("--config_file ")[1])
+            names = re.findall(r"[\w./]+\.json", listed[0] if listed else "")
+            files = [ROOT / n if n.startswith("bundles/") else bundle / "configs" / Path(n).name for n in names]
+            known = keys(file for file in files if file.is_file()) | RUN_OPTIONS
+            yield from (f"--{o} of {names}" for o in re.findall(r" --(\w+)", command) if o not in known)
+
+
 def test_there_are_documents():
     if not (ROOT / ".git").exists():
         pytest.skip("not a git clone")
@@ -128,6 +148,17 @@ def test_configs_in_commands_are_there(document: Path):
     assert missing == []
 
 
+@each_document
+def test_options_in_commands_are_keys_of_their_configs(document: Path):
+    text = document.read_text(encoding="utf-8")
+    own = [bundle for bundle in BUNDLES if document.is_relative_to(bundle)]
+    first = re.search(r"bundles/\w+", text)
+    assert list(unknown_options(text, own[0] if own else ROOT / (first[0] if first else "bundles"))) == []
+    if own and (table := re.search(r"^## Options\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)):
+        options = re.findall(r"^\| `(\w+)", table[1], re.MULTILINE)
+        assert len(options) > 5 and set(options) - keys((own[0] / "configs").glob("*.json")) == set()
+
+
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_the_readme_of_a_bundle_is_short_and_has_what_the_model_zoo_asks_for(bundle: Path):
     readme = bundle / "docs" / "README.md"
@@ -154,3 +185,5 @@ def test_the_checks_find_what_is_wrong(tmp_path):
     assert list(wrong_links(document, {str(document)})) == ["#gone: no such heading", "gone.png: no such file"]
     configs = named_configs("['$C/a.json','$R/configs/b_{c,d}.json'] $C/ARM.json")
     assert list(configs) == ["a.json", "b_c.json", "b_d.json"]
+    command = "python -m monai.bundle run --config_file $C/inference.json \\\n    --seed 1 --sede 2   # --no option"
+    assert list(unknown_options(f"```\n{command}\n```\n", BUNDLES[0])) == ["--sede of ['C/inference.json']"]
