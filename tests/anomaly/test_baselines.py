@@ -8,6 +8,7 @@ import torch
 from scipy.stats import wasserstein_distance
 
 from shared.anomaly.baselines import IntensityHistogram, IntensityInferer
+from tests.helpers.facts import facts_of_batch
 
 NETWORK = torch.nn.Identity()
 
@@ -44,10 +45,11 @@ def test_batch_is_its_single_cases(bright: bool):
     batch = torch.cat([image, (torch.rand(image.shape, generator=generator) > 0.5).float()], dim=1)
     inferer = IntensityInferer(bright)
     together = inferer(batch, NETWORK)
-    assert len(inferer.history) == 3 and all(entry == {"network_evaluations": 0} for entry in inferer.history)
+    assert facts_of_batch(together) == 3 * [{"network_evaluations": 0}]
     for number in range(3):
-        assert torch.equal(inferer(batch[number : number + 1], NETWORK)[0], together[number])
-        assert len(inferer.history) == 1
+        alone = inferer(batch[number : number + 1], NETWORK)
+        assert torch.equal(alone[0], together[number])
+        assert facts_of_batch(alone) == [{"network_evaluations": 0}]
 
 
 def three(flair: list[float], t1: list[float], brain: list[float]) -> torch.Tensor:

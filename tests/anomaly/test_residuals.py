@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.anomaly.residuals import ERRORS, fit_intensities, signed_residual
+from shared.anomaly.residuals import ERRORS, ResidualRule, fit_intensities, signed_residual
 
 
 def test_signs():
@@ -28,6 +28,13 @@ def test_perfect_reconstruction_leaves_nothing(error: str):
 def test_other_errors_are_refused(error: str):
     with pytest.raises(ValueError, match=f"one of bright, dark, absolute, got '{error}'"):
         signed_residual(torch.zeros(2), torch.zeros(2), error)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_rule_takes_every_error_and_no_other(error: str):
+    assert ResidualRule(error).error == error and ResidualRule().error == "squared"
+    with pytest.raises(ValueError, match=f"error is one of {', '.join(ERRORS)}, got 'both'"):
+        ResidualRule("both")
 
 
 class TestFitIntensities:

@@ -152,7 +152,7 @@ def test_absent_sequences_are_named_for_the_threshold_is_of_all_together(tmp_pat
     files = {name: save(tmp_path / f"{name}.nii.gz", T1) for name in others}
     case = {**case_of(save(tmp_path / "x.nii.gz", FLAIR), **files), "sequence": "flair"}
     notes = door(case).cases[0]["warnings"]
-    expected = f"no {absent}, but the stored threshold is for t1, t1ce, flair together (--use names others)"
+    expected = f"no {absent}, but the stored threshold is for t1, t1ce, flair together (--used_sequences names others)"
     assert notes == ([expected] if absent else [])
     assert not Door([case], known_sequences=SEQUENCES).cases[0]["warnings"], "a method of one sequence"
 

@@ -76,8 +76,8 @@ def test_radiographs_are_read_once_and_changed_at_random_in_training_alone(parse
             found[phase].append(torch.rand(1))
     assert torch.equal(*found["validate"]) and not torch.equal(*found["train"])
     flips = config.get_parsed_content("train#prepare_batch").augment
-    assert config["augment"]["flip"] == (0.0 if overlays == ["chest_xray"] else 0.5)
-    assert flips is None or flips.flip == config["augment"]["flip"]
+    assert config["augment_batch"]["flip"] == (0.0 if overlays == ["chest_xray"] else 0.5)
+    assert flips is None or flips.flip == config["augment_batch"]["flip"]
 
 
 def test_normals_and_fractures_are_trained_on_in_equal_number(parsed, tmp_path):

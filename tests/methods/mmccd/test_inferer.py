@@ -256,10 +256,3 @@ class TestStripes:
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         CycleInferer(**{**FAST, **settings})
-
-
-def test_wrong_samplers_and_errors_are_refused():
-    with pytest.raises(ValueError, match="sampler is one of euler"):
-        StripeSampling(sampler="ddim")
-    with pytest.raises(ValueError, match="error is one of squared, bright, dark"):
-        ResidualRule("both")
