@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class IntensityInferer(Inferer):
         self.bright, self.fluid_below, self.t1_weight = bright, fluid_below, t1_weight
         self.history: list[dict[str, Any]] = []
 
-    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """``B C *S`` (image, other sequences, all as 6x/p90 - 3; brain mask) to ``B 2 *S``.
 
         The result is the map (distance from 6 or 0 in those units, less the share of T1; at least 0) and the image.

@@ -85,14 +85,14 @@ class RadiographDoor(CheckedCases):
         self.both_classes, self.class_names = both_classes, class_names
         super().__init__(cases, lambda case: check_radiograph_case(case, needs, class_names))
 
-    def require_some(self) -> None:
+    def require_some(self, processes: int = 1) -> None:
         """Stop where nothing is left to do.
 
         Raises:
             NoUsableCaseError: no case passed.
-            DataListError: the cases that passed are of one class, but both are needed.
+            DataListError: the cases that passed are of one class, but both are needed; fewer cases than processes.
         """
-        super().require_some()
+        super().require_some(processes)
         present = {case["class_label"] for case in self.cases} if self.both_classes else {0, 1}
         if len(present) == 1:
             (only,) = present

@@ -98,7 +98,7 @@ class CaseReports:
             mask, brain = arrays["pred"] > 0, arrays["native_brain_mask"] > 0
             calibration = self.calibration
             stored = calibration is not None and self.threshold == calibration.threshold
-            source = calibration.rule if stored else "given by --threshold"
+            source = calibration.rule if calibration and stored else "given by --threshold"
             threshold = float(case["map_threshold"])
             if threshold != self.threshold:  # of this very volume, not the stored or given one
                 source = "of this volume" + (f" (stored: {source})" if calibration else "")
@@ -114,7 +114,7 @@ class CaseReports:
                 "case_id": case_id,
                 "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
                 "score": score,
-                "score_percentile": calibration.percentile(score) if stored else float("nan"),
+                "score_percentile": calibration.percentile(score) if calibration and stored else float("nan"),
                 "threshold": threshold,
                 "threshold_source": source,
                 **history,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.inferers import Inferer
@@ -22,7 +22,7 @@ from ...runs.seeds import keyed_noise
 from ..autocast import AutocastInferer
 from .joint_state import JointState
 
-ALL_SAMPLERS = {**SAMPLERS, "learned_variance": sample_learned_variance}
+ALL_SAMPLERS: dict[str, Callable[..., Tensor]] = {**SAMPLERS, "learned_variance": sample_learned_variance}
 
 
 class MaCDMInferer(Inferer):
@@ -89,7 +89,7 @@ class MaCDMInferer(Inferer):
 
     @torch.inference_mode()
     def __call__(
-        self, inputs: Tensor, network: nn.Module, *args: Any, class_label: Tensor, keys: Sequence[str], **kwargs: Any
+        self, inputs: Tensor, network: Callable, *args: Any, class_label: Tensor, keys: Sequence[str], **kwargs: Any
     ) -> Tensor:
         """``B 3 X Y`` to ``B 3 X Y``.
 
@@ -119,7 +119,7 @@ class MaCDMInferer(Inferer):
                 drawn.append(self._draw(inputs[chunk], labels[chunk], keys[chunk], network, progress))
         return torch.cat(drawn)
 
-    def _draw(self, inputs: Tensor, labels: Tensor, keys: Sequence[str], network: nn.Module, progress: tqdm) -> Tensor:
+    def _draw(self, inputs: Tensor, labels: Tensor, keys: Sequence[str], network: Callable, progress: tqdm) -> Tensor:
         source, condition = inputs.split([self.state.channels, 3 - self.state.channels], dim=1)
         evaluations: Counter[str] = Counter()
 
@@ -129,7 +129,7 @@ class MaCDMInferer(Inferer):
 
         def classify(x_vp: Tensor, t: Tensor) -> Tensor:
             evaluations["classifier"] += 1
-            return self.classify(self.state.network_input(x_vp, condition), self.classifier, t)
+            return self.classify(self.state.network_input(x_vp, condition), cast(nn.Module, self.classifier), t)
 
         def log_probability(x: Tensor, sigma: float) -> Tensor:
             # A tensor made in inference mode cannot be saved for the gradient, its clone can.

@@ -71,8 +71,7 @@ class CycleInferer(Inferer):
     ) -> None:
         super().__init__()
         if known_sequences and sequence not in known_sequences:
-            known = ", ".join(known_sequences)
-            raise ValueError(f"the weights know no cycle for the sequence '{sequence}', only for {known}")
+            raise ValueError(f"the weights know no cycle for '{sequence}', only for {', '.join(known_sequences)}")
         for name, given, known in (("mode", mode, MODES), ("sampler", sampler, SAMPLERS), ("error", error, ERRORS)):
             if given not in known:
                 raise ValueError(f"the {name} is one of {', '.join(known)}, got '{given}'")
@@ -89,7 +88,7 @@ class CycleInferer(Inferer):
         self.history: list[dict[str, Any]] = []
 
     @torch.inference_mode()
-    def __call__(self, inputs: torch.Tensor, network: ModalityCycles, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: ModalityCycles, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]  # MONAI: any callable
         """``B C X Y Z`` (image, companions, brain mask) to ``B 2 X Y Z`` (error, reconstruction), all 6x/p90 - 3."""
         self.history = []
         return torch.stack([self._one(convert_to_tensor(volume).float(), network) for volume in inputs])
@@ -104,7 +103,8 @@ class CycleInferer(Inferer):
         if self.mode == "masked":
             others = network.intermediates(self.sequence)
             results = [self._masked_cycle(image, brain, in_brain.tolist(), other, network) for other in others]
-            reconstruction, squared = (torch.stack([r[n] for r in results]).mean(dim=0) for n in (0, 1))
+            reconstruction = torch.stack([r[0] for r in results]).mean(dim=0)
+            squared = torch.stack([r[1] for r in results]).mean(dim=0)
             drawn = sum(r[2] for r in results)
         else:
             if self.mode == "direct":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 
-def stripes(shape: tuple[int, int], width: int, stride: int) -> torch.Tensor:
+def stripes(shape: Sequence[int], width: int, stride: int) -> torch.Tensor:
     """All stripes of inference: first those across the first axis, then those across the second.
 
     Args:

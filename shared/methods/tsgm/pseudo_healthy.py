@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,7 +52,7 @@ class PseudoHealthyInferer(Inferer):
 
     @abstractmethod
     def _draw(
-        self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.Module
+        self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: Any
     ) -> tuple[Tensor, Tensor]:
         """Healthy counterparts ``N P X Y`` of slices ``N P X Y`` with these numbers, whose background is 0.
 
@@ -60,7 +60,7 @@ class PseudoHealthyInferer(Inferer):
         """
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """``B S+1 X Y Z`` to ``B 1+S+1 X Y Z``.
 
         Args:
@@ -74,7 +74,7 @@ class PseudoHealthyInferer(Inferer):
         self.history = []
         return torch.stack([self._one(convert_to_tensor(volume).float(), network) for volume in inputs])
 
-    def _one(self, volume: Tensor, network: torch.nn.Module) -> Tensor:
+    def _one(self, volume: Tensor, network: Callable[..., Any]) -> Tensor:
         brain_mask = volume[-1:]
         present = [n for n, image in enumerate(volume[:-1]) if not image.isnan().any()]
         names = [self.sequences[n] for n in present]
