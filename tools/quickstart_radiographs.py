@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -31,8 +32,11 @@ def summary_lines(output_dir: Path) -> list[str]:
     return lines
 
 
-def main(output_dir: Path) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the summary."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="of the quickstart")
+    output_dir = parser.parse_args(arguments).output_dir
     print("\nWhat was drawn:")
     for line in summary_lines(output_dir):
         print(f"  {line}")
@@ -43,4 +47,4 @@ def main(output_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
-
-from shared.evaluation.segmentation import FOUND_LESION_COVERAGE, segmentation_metrics
 
 
 def summary_lines(output_dir: Path) -> list[str]:
@@ -21,6 +20,11 @@ def summary_lines(output_dir: Path) -> list[str]:
         FileNotFoundError: the report, the list or a mask is missing.
         LookupError: a case of the list is not in the report.
     """
+    from shared.evaluation.segmentation import (  # late: --help answers at once
+        FOUND_LESION_COVERAGE,
+        segmentation_metrics,
+    )
+
     made = output_dir / "input"
     cases = json.loads((made / "datalist.json").read_text(encoding="utf-8"))["test"]
     with (output_dir / "report.csv").open(newline="", encoding="utf-8") as stream:
@@ -49,8 +53,11 @@ def summary_lines(output_dir: Path) -> list[str]:
     return lines
 
 
-def main(output_dir: Path) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the summary."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="of the quickstart")
+    output_dir = parser.parse_args(arguments).output_dir
     print("\nWhat was found:")
     for line in summary_lines(output_dir):
         print(f"  {line}")
@@ -60,4 +67,4 @@ def main(output_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
