@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -53,11 +52,8 @@ def summary_lines(output_dir: Path) -> list[str]:
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(output_dir: Path) -> None:
     """Print the summary."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="of the quickstart")
-    output_dir = parser.parse_args(arguments).output_dir
     print("\nWhat was found:")
     for line in summary_lines(output_dir):
         print(f"  {line}")
@@ -67,4 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="of the quickstart")
+    main(parser.parse_args().output_dir)
