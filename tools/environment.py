@@ -1,7 +1,7 @@
 """The collection's own virtual environments, made from a bare Python: ``python -m tools.environment`` makes ``.venv``.
 
-It prints the interpreter in it, and does nothing else where the environment is complete already. What is installed say
-the files of requirements, which pyproject.toml reads too. Needs the standard library only.
+It prints the interpreter in it, and does nothing else where the environment is complete. The files of requirements say
+what is installed; pyproject.toml reads them too. Needs the standard library only.
 """
 
 from __future__ import annotations
