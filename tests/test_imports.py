@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from graphlib import TopologicalSorter
@@ -99,3 +100,14 @@ def test_imports_inside_shared_are_relative():
                 f"{file.relative_to(ROOT)}: {n}" for n in names if n.split(".")[0] in ("shared", "scripts", "tools")
             ]
     assert wrong == []
+
+
+def test_the_table_of_the_architecture_is_this_one():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.split("## The rooms")[1].split("\n## ")[0]
+    table = {}
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            (room,), names = (re.findall(r"`(\w+)`", cell) for cell in (line.split("|")[1], line.split("|")[3]))
+            table[room] = {*ROOMS} - {room, *names} if "all but" in line.split("|")[3] else {*names}
+    assert table == ROOMS

@@ -20,7 +20,6 @@ import requests
 from PIL import Image
 
 from shared.cases.folder_cases import NIFTI
-from shared.radiographs.reading import read_radiograph
 from shared.radiographs.screen import to_screen
 from shared.reports.radiograph_grid import outlined, picture_grid
 from shared.runs.files import replacing
@@ -55,6 +54,8 @@ def extension(image: Path) -> str:
 def shown(image: Path, label: Path) -> tuple[np.ndarray, np.ndarray]:
     """Image and label as they stand on the screen, ``X Y`` each, X down the rows; of a volume one axial slice."""
     if not NIFTI.search(image.name):
+        from shared.radiographs.reading import read_radiograph  # late: --help answers at once
+
         return read_radiograph(str(image), "image").data, np.asarray(Image.open(label))
     volumes = [nib.load(file) for file in (image, label)]
     planes = [nib.Nifti1Image(np.atleast_3d(volume.dataobj), volume.affine) for volume in volumes]

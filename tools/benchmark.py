@@ -109,7 +109,8 @@ def run_setting(args: argparse.Namespace, name: str) -> tuple[dict[str, Any], li
     door = parser.get_parsed_content("door")
     door.require_some()
     cases = [case for case in door.cases if "label" in case or case.get("group") == HEALTHY][: args.cases]
-    done, seconds, flops, first = [], 0.0, 0, 1
+    done: list[tuple] = []
+    seconds, flops, first = 0.0, 0, 1
     for case in tqdm(cases, desc=name):
         data = preprocess(dict(case))
         if args.lesion_slices:

@@ -16,13 +16,17 @@ from monai.utils import BundleProperty, BundlePropertyConfig
 from shared.runs.weights import sha256
 
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json", "models/model.pt")
-CUSTOMARY = ("configs/train.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
-CUSTOMARY += ("scripts/__init__.py",)
+CUSTOMARY = (
+    *("configs/train.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt"),
+    "scripts/__init__.py",
+)
 LARGEST = 25_000_000  # bytes: what the model zoo takes as a file
 # MONAI Label takes a bundle with one of these in its name for another kind of model; MONAI's catalogue cuts it at _v.
 WORDS_WITH_A_MEANING = ("detection", "classification", "deepgrow", "deepedit", "_v")
-TEXTS = ("schema", "version", "monai_version", "pytorch_version", "numpy_version")
-TEXTS += ("task", "description", "authors", "copyright")
+TEXTS = (
+    *("schema", "version", "monai_version", "pytorch_version", "numpy_version"),
+    *("task", "description", "authors", "copyright"),
+)
 TENSOR = {"type": str, "format": str, "num_channels": int, "spatial_shape": list, "dtype": str, "value_range": list}
 
 
@@ -94,12 +98,12 @@ def wrong_properties(configs: Path) -> Iterator[str]:
             continue
         parser = ConfigParser(ConfigParser.load_config_file(str(configs / f"{name}.json")))
         for described in properties.values():
-            key = described[BundlePropertyConfig.ID]
+            key = str(described[BundlePropertyConfig.ID])
             refers = described.get(BundlePropertyConfig.REF_ID)
             if described[BundleProperty.REQUIRED]:
                 if parser.get(key) is None and not _within_a_reference(parser, key):
                     yield f"{name}.json: {key} is missing"
-            elif refers and ID_SEP_KEY in refers and parser.get(key) is not None and parser.get(refers) is not None:
+            elif isinstance(refers, str) and ID_SEP_KEY in refers and None not in (parser.get(key), parser.get(refers)):
                 if f"@{key.replace(ID_SEP_KEY, '#')}" not in str(parser.get(refers)):
                     yield f"{name}.json: {refers} does not refer to {key}"
 

@@ -1,10 +1,12 @@
 """The collection's own virtual environments, made from a bare Python: ``python -m tools.environment`` makes ``.venv``.
 
-Needs the standard library only.
+It prints the interpreter in it, and does nothing else where the environment is complete. The files of requirements say
+what is installed; pyproject.toml reads them too. Needs the standard library only.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.util
 import os
@@ -41,7 +43,7 @@ class Wanted:
     alone: tuple[str, ...] = ()
 
 
-COLLECTION = Wanted(".venv", ("requirements.txt",))
+COLLECTION = Wanted(".venv", ("requirements.txt", "requirements-test.txt"))
 MONAI_LABEL = Wanted(
     ".venv-monailabel", ("requirements.txt", "requirements-monailabel.txt"), ("monailabel==0.8.5", "pydicom-seg==0.4.1")
 )
@@ -72,9 +74,9 @@ def environment_python(root: Path = ROOT, wanted: Wanted = COLLECTION) -> Path:
         EnvironmentFailure: Python is too old or lacks venv, no network, no space, or no write permission.
     """
     if sys.version_info < OLDEST_PYTHON:
-        wanted = ".".join(map(str, OLDEST_PYTHON))
+        oldest = ".".join(map(str, OLDEST_PYTHON))
         raise EnvironmentFailure(
-            f"Python {wanted} or newer is needed, and {sys.executable} is {sys.version.split()[0]}. "
+            f"Python {oldest} or newer is needed, and {sys.executable} is {sys.version.split()[0]}. "
             "Install Python 3.11 and run the command with it."
         )
     folder = root / wanted.folder
@@ -171,8 +173,18 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the interpreter of ``.venv``; exit code 1 with the problem on stderr."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    ).parse_args(arguments)
     try:
         print(environment_python())
     except EnvironmentFailure as failure:
-        sys.exit(f"environment: {failure}")
+        print(f"environment: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from shared.simulation import phantom_brain
-
 FOLDER = "example"
 
 
@@ -32,6 +30,8 @@ def described(bundle: Path) -> dict[str, Any]:
 
 def write_example(bundle: Path) -> None:
     """Simulate the case into the folder ``example`` of a bundle; one that is run without a case gets none."""
+    from shared.simulation import phantom_brain  # late: --help answers at once
+
     if phantom := described(bundle)["phantom"]:
         phantom_brain.write_dataset(bundle / FOLDER, **phantom, section="test")
 

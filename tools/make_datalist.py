@@ -41,7 +41,6 @@ from shared.cases.datalists import SEQUENCES, gather_cases
 from shared.cases.folder_cases import split_sequence, subjects_of_folder
 from shared.cases.splits import SECTIONS, check_splits, split_by_patient
 from shared.datasets.bids_cases import bids_cases
-from shared.datasets.duplicates import check_duplicates
 from shared.datasets.implants import implanted_sections
 from shared.datasets.msd_cases import msd_cases
 from shared.datasets.radiograph_sources import chest_xray_cases, lgg2d_slice_sections
@@ -163,6 +162,8 @@ KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, lis
 def write_datalist(sections: dict[str, list[Case]], output: Path, about: dict[str, Any]) -> None:
     """Write the list with paths relative to it; ``about`` says how it was made."""
     check_splits(sections)
+    from shared.datasets.duplicates import check_duplicates  # late: --help answers at once
+
     check_duplicates(sections)
     base = Path(os.path.abspath(output)).parent
     listed = {
@@ -211,9 +212,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.source.is_dir():
             raise DataListError(f"{options.source} is not a folder")
         found = KINDS[options.kind](options.source, options)
-        dealt = isinstance(found, list)
-        sections = split_by_patient(found, options.fractions, options.seed) if dealt else found
-        split = {"seed": options.seed, "fractions": list(options.fractions)} if dealt else {"split": "the source's own"}
+        if isinstance(found, list):
+            sections = split_by_patient(found, options.fractions, options.seed)
+            split: dict[str, Any] = {"seed": options.seed, "fractions": list(options.fractions)}
+        else:
+            sections, split = found, {"split": "the source's own"}
         write_datalist(sections, options.output, {"kind": options.kind, **split})
     except (DataListError, InputError) as error:
         print(f"make_datalist: {error}", file=sys.stderr)

@@ -7,6 +7,7 @@ already is kept: it may have been trained. MaC-DM's segmenter is made a bundle o
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from shared.runs.tables import write_json
 from tools.package_bundle import ROOT, contents, stage
-from tools.serve_monai_label import SEGMENTER
+from tools.serve_monai_label import BUNDLES, SEGMENTER
 
 STAND_IN = '''"""In place of torchvision, whose compiled part needs CUDA: what monailabel.transform.post imports."""
 
@@ -61,13 +62,16 @@ def stage_segmenter(folder: Path) -> None:
     write_json(folder / "configs" / "metadata.json", metadata | its_own)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    app_dir, *bundles = arguments
-    write_stand_in(Path(app_dir) / "stand_in")
-    copy_app(Path(app_dir) / "monaibundle")
-    for name in bundles:
-        folder = Path(app_dir) / "monaibundle" / "model" / name
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("app_dir", type=Path, metavar="APP_DIR", help="is made where there is none")
+    parser.add_argument("bundles", nargs="*", choices=[*BUNDLES, SEGMENTER], metavar="BUNDLE")
+    given = parser.parse_args(arguments)
+    write_stand_in(given.app_dir / "stand_in")
+    copy_app(given.app_dir / "monaibundle")
+    for name in given.bundles:
+        folder = given.app_dir / "monaibundle" / "model" / name
         if not folder.is_dir():
             print(f"copying {name} to {folder}", flush=True)
             unfinished = folder.with_name(f".{name}")  # a start that is interrupted leaves no half of a bundle
@@ -80,4 +84,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

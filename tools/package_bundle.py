@@ -18,7 +18,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from monai.bundle import download_large_files
 from tqdm import tqdm
 
 from shared.runs.files import replacing
@@ -28,8 +27,10 @@ from tools.example_case import write_example
 ROOT = Path(__file__).resolve().parents[1]
 
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if (folder / "configs").is_dir())
-CONTENT = ("LICENSE", "configs/*.json", "configs/*.conf", "docs/*")
-CONTENT += ("models/SHA256SUMS", "models/**/model.pt", "models/**/*.json")
+CONTENT = (
+    *("LICENSE", "configs/*.json", "configs/*.conf", "docs/*"),
+    *("models/SHA256SUMS", "models/**/model.pt", "models/**/*.json"),
+)
 LISTS_OF_LARGE_FILES = "large_files.yml", "large_files.yaml"
 _FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: no file tells when it was packed
 _READABLE = 0o644 << 16
@@ -63,6 +64,8 @@ def stage(bundle: Path, folder: Path) -> str:
     if version not in metadata["changelog"]:
         raise PackagingError(f"{bundle.name}: version {version} has no entry in the changelog of configs/metadata.json")
     if large := [file for name in LISTS_OF_LARGE_FILES if (file := bundle / name).is_file()]:
+        from monai.bundle import download_large_files  # late: --help answers at once
+
         listed = Path(shutil.copy(large[0], folder))
         try:
             download_large_files(bundle_path=str(folder))  # MONAI 1.6.1 fails where the list is named to it

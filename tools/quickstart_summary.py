@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
-
-from shared.evaluation.segmentation import FOUND_LESION_COVERAGE, segmentation_metrics
 
 
 def summary_lines(output_dir: Path) -> list[str]:
@@ -21,6 +19,11 @@ def summary_lines(output_dir: Path) -> list[str]:
         FileNotFoundError: the report, the list or a mask is missing.
         LookupError: a case of the list is not in the report.
     """
+    from shared.evaluation.segmentation import (  # late: --help answers at once
+        FOUND_LESION_COVERAGE,
+        segmentation_metrics,
+    )
+
     made = output_dir / "input"
     cases = json.loads((made / "datalist.json").read_text(encoding="utf-8"))["test"]
     with (output_dir / "report.csv").open(newline="", encoding="utf-8") as stream:
@@ -60,4 +63,6 @@ def main(output_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="of the quickstart")
+    main(parser.parse_args().output_dir)

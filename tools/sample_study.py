@@ -29,7 +29,6 @@ from tqdm import tqdm
 from shared.reports.page import Html, figure, table, write_page
 from shared.reports.radiograph_grid import outlined, picture_grid
 from shared.runs.files import replacing
-from shared.runs.run_information import run_information
 from shared.runs.tables import write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--measure", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--overlays", nargs="*", default=[], metavar="CONFIG.json")
     args = parser.parse_args(arguments)
+    from shared.runs.run_information import run_information  # late: --help answers at once
+
     try:
         settings, always, measured = settings_of(args.vary), given_options(args.set), given_options(args.measure)
     except ValueError as error:

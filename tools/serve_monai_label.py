@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tools.environment import MONAI_LABEL, ROOT, EnvironmentFailure, environment_python
 
@@ -36,7 +37,7 @@ def command(python: Path, given: argparse.Namespace) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; exit code 1 with the problem on stderr."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    folder = {"type": lambda path: Path(path).resolve(), "metavar": "DIR"}
+    folder: dict[str, Any] = {"type": lambda path: Path(path).resolve(), "metavar": "DIR"}
     parser.add_argument("--studies", required=True, **folder)
     models = [*BUNDLES, SEGMENTER]
     parser.add_argument("--bundles", nargs="+", choices=models, default=models)

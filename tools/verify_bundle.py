@@ -18,7 +18,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bundle_checks import wrong_bundle
 from tools.example_case import FOLDER, ExampleFailure, described, differences, run_example, write_example
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,6 +106,8 @@ def wrong_example(bundle: Path, temporary: Path) -> list[str]:
 
 def verify(name: str, run: bool) -> bool:
     """Print a line for each check of a bundle, and what is wrong; return whether all is well."""
+    from tools.bundle_checks import wrong_bundle  # late: --help answers at once
+
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder)
         bundle = opened(name, temporary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class IntensityInferer(Inferer):
             raise ValueError("t1_weight takes T1 off a sequence with bright lesions: set bright, or leave it 0")
         self.bright, self.fluid_below, self.t1_weight = bright, fluid_below, t1_weight
 
-    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """``B C *S`` (image, other sequences, all normalised; brain mask) to ``B 2 *S``.
 
         The result is the map (distance from the p90 or the background, less the share of T1; at least 0) and the image.

@@ -55,8 +55,10 @@ class ThresholdMapd(MapTransform):
             raise ValueError(f"the rule of the threshold is one of stored, {', '.join(OWN_THRESHOLDS)}, got '{rule}'")
         self.calibration, self.mask_key, self.rule, self.quality_score = calibration, mask_key, rule, quality_score
         self.given = bool(threshold)
-        self.threshold = float(threshold or calibration.threshold)
-        self.source = "given by --threshold" if self.given else calibration.rule
+        if threshold or calibration is None:
+            self.threshold, self.source = float(threshold), "given by --threshold"
+        else:
+            self.threshold, self.source = float(calibration.threshold), calibration.rule
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -80,9 +82,11 @@ class ThresholdMapd(MapTransform):
         return d
 
     def _scores(self, raw: np.ndarray) -> dict[str, float]:
-        score = float((raw > self.threshold).mean()) if self.calibration else float("nan")
-        compared = self.calibration is not None and not self.given
-        return {"score": score, "score_percentile": self.calibration.percentile(score) if compared else float("nan")}
+        if self.calibration is None:
+            return {"score": float("nan"), "score_percentile": float("nan")}
+        score = float((raw > self.threshold).mean())
+        percentile = float("nan") if self.given else self.calibration.percentile(score)
+        return {"score": score, "score_percentile": percentile}
 
     def _quality(self, facts: Mapping[str, Any]) -> dict[str, float]:
         if not self.quality_score:

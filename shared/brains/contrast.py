@@ -32,7 +32,8 @@ def t1_likeness(image: Volume, brain: np.ndarray) -> float:
     areas = slices.sum(axis=(1, 2))
     wide = np.flatnonzero(areas > 0.5 * areas.max())
     chosen = wide[np.linspace(0, len(wide) - 1, min(len(wide), _MAX_SLICES)).astype(int)]
-    deep, shallow = [], []
+    deep: list[np.ndarray] = []
+    shallow: list[np.ndarray] = []
     for values, inside in zip(np.moveaxis(image.data, image.slice_axis, 0)[chosen], slices[chosen]):
         depth = distance_transform_edt(np.pad(inside, 1), sampling=image.pixel_spacing)[1:-1, 1:-1]
         for (low, high), found in ((_DEEP_MM, deep), (_SHALLOW_MM, shallow)):

@@ -138,9 +138,9 @@ class RandSlicesd(Randomizable, MapTransform):
         MapTransform.__init__(self, keys)
         self.count, self.min_share = count, min_share
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[str, Any]]:  # type: ignore[override]
+    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
         d = dict(data)
-        named = {key: d[key] for key in d.keys() & {"case_id"}}
+        named: dict[str, Any] = {str(key): d[key] for key in d.keys() & {"case_id"}}
         area = d["brain_mask"].sum(dim=(1, 2))
         usable = (area >= max(float(self.min_share * area.max()), 1)).nonzero()[:, 0].tolist()
         chosen: list[int] = []

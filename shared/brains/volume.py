@@ -38,7 +38,8 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size in mm."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        x, y, z = (float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return x, y, z
 
     @property
     def voxel_litres(self) -> float:
@@ -53,7 +54,8 @@ class Volume:
     @property
     def pixel_spacing(self) -> tuple[float, float]:
         """Voxel size in mm within an axial slice."""
-        return tuple(s for axis, s in enumerate(self.spacing) if axis != self.slice_axis)
+        first, second = (s for axis, s in enumerate(self.spacing) if axis != self.slice_axis)
+        return first, second
 
 
 def is_short(volume: Volume) -> bool:

@@ -54,6 +54,6 @@ def lgg2d_slice_sections(source: Path, table: Sequence[Mapping[str, str]], folde
     """
     sections: dict[str, Cases] = {section: [] for section in SECTIONS}
     for row in tqdm(table, desc="writing slices", unit="patient"):
-        files = (source / row["patient"] / f"{name}.nii.gz" for name in ("flair", "brain", "lesion"))
-        sections[_SECTION_OF[row["split"]]] += brain_slices(*files, folder, row["patient"])
+        image, brain, lesion = (source / row["patient"] / f"{name}.nii.gz" for name in ("flair", "brain", "lesion"))
+        sections[_SECTION_OF[row["split"]]] += brain_slices(image, brain, lesion, folder, row["patient"])
     return sections

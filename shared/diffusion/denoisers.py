@@ -15,6 +15,9 @@ from torch import Tensor
 
 from .noise_levels import vp_sigmas
 
+Network = Callable[..., Tensor]
+"""``network(scaled image, time, condition)``; each denoiser says what these are."""
+
 
 class VPDenoiser:
     """A network trained on a variance-preserving schedule (DDPM) as a denoiser.
@@ -31,7 +34,7 @@ class VPDenoiser:
 
     def __init__(
         self,
-        network: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+        network: Network,
         alphas_cumprod: Tensor,
         prediction: Literal["x0", "epsilon"] = "x0",
     ) -> None:
@@ -92,7 +95,7 @@ class EDMDenoiser:
         ValueError: ``sigma_data`` is not above 0.
     """
 
-    def __init__(self, network: Callable[[Tensor, Tensor, Tensor | None], Tensor], sigma_data: float) -> None:
+    def __init__(self, network: Network, sigma_data: float) -> None:
         if not 0 < sigma_data < math.inf:
             raise ValueError(f"sigma_data is {sigma_data}; it must be above 0, the standard deviation of the images.")
         self.network, self.sigma_data = network, sigma_data

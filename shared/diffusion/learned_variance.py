@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .denoisers import VPDenoiser
+from .denoisers import Network, VPDenoiser
 from .samplers import Callback, Denoise, Noise, noise_level_steps
 
 DenoiseWithVariance = Callable[[Tensor, float], tuple[Tensor, Tensor]]
@@ -47,7 +47,7 @@ def learned_variance(v: Tensor, sigma: float, sigma_next: float) -> Tensor:
     return torch.exp(v * log_largest + (1 - v) * log_least)
 
 
-class LearnedVarianceDenoiser(VPDenoiser):
+class LearnedVarianceDenoiser:
     """A network of epsilon and variance, trained on a variance-preserving schedule: ``(x, sigma) -> (x0, v)``.
 
     Args:
@@ -56,11 +56,11 @@ class LearnedVarianceDenoiser(VPDenoiser):
         alphas_cumprod: ``(train_steps,)``, the schedule of the training, strictly descending in (0, 1).
     """
 
-    def __init__(self, network: Callable[[Tensor, Tensor, Tensor | None], Tensor], alphas_cumprod: Tensor) -> None:
-        super().__init__(network, alphas_cumprod, "epsilon")
+    def __init__(self, network: Network, alphas_cumprod: Tensor) -> None:
+        self.network, self.timestep = network, VPDenoiser(network, alphas_cumprod, "epsilon").timestep
 
     def __call__(self, x: Tensor, sigma: float | Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x0 and v, each ``B C *S`` in the dtype of ``x``; arguments and errors are those of the base class."""
+        """x0 and v, each ``B C *S`` in the dtype of ``x``; arguments and errors are those of ``VPDenoiser``."""
         sigma = float(sigma)
         t = torch.full((len(x),), self.timestep(sigma), dtype=torch.float32, device=x.device)
         predicted = self.network(x / math.sqrt(1 + sigma**2), t, condition).to(x.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -52,7 +53,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None) -> torch.Tensor:
         h = self.norm_out(self.conv_in(self.resample(functional.silu(self.norm_in(x)))))
         if self.film is not None:
-            scale, shift = self.film(functional.silu(embedding))[:, :, None, None].chunk(2, dim=1)
+            scale, shift = self.film(functional.silu(cast(torch.Tensor, embedding)))[:, :, None, None].chunk(2, dim=1)
             h = h * (1 + scale) + shift
         return self.skip(self.resample(x)) + self.conv_out(self.dropout(functional.silu(h)))
 
@@ -159,17 +160,19 @@ class DiffusionUNet(nn.Module):
 
     def forward(self, x: torch.Tensor, timesteps: torch.Tensor | None = None) -> torch.Tensor:
         """``B C X Y`` and timesteps ``B`` (0 ... 999) to ``B out X Y``; X and Y divisible by patch * 2^(levels - 1)."""
-        embedding = self.embed(timestep_embedding(timesteps, self.width)) if self.embed is not None else None
+        embedding = None
+        if self.embed is not None:
+            embedding = self.embed(timestep_embedding(cast(torch.Tensor, timesteps), self.width))
         h = self.first(self.fold(x))
         skips = [h]
         for layers in self.down:
-            for layer in layers:
+            for layer in layers.children():
                 h = layer(h, embedding)
             skips.append(h)
         for layer in self.middle:
             h = layer(h, embedding)
         for layers in self.up:
             h = torch.cat([h, skips.pop()], dim=1)
-            for layer in layers:
+            for layer in layers.children():
                 h = layer(h, embedding)
         return self.unfold(self.last(h))

@@ -20,6 +20,9 @@ class VelocityNetwork(nn.Module):
         input_weights: of the C channels of the state in the network's input, which it begins with.
     """
 
+    alphas_cumprod: Tensor
+    input_weights: Tensor
+
     def __init__(self, network: nn.Module, alphas_cumprod: Tensor, input_weights: Sequence[float]) -> None:
         super().__init__()
         self.network, self.channels = network, len(input_weights)

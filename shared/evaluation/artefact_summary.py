@@ -40,7 +40,7 @@ def summarise_artefacts(
     scores = [score for score in SCORES if score == BASELINE or len({row.get(score) for row in rows}) > 1]
     values = {(row["artefact"], row["severity"], row["healthy_id"]): row for row in rows}
     subjects = list(dict.fromkeys(row["healthy_id"] for row in rows))
-    found: dict[tuple[Any, Any], dict[str, dict[str, np.ndarray]]] = {}
+    found: dict[tuple[Any, Any], dict[str, dict[str, Any]]] = {}
     for artefact, severity in dict.fromkeys((r["artefact"], r["severity"]) for r in rows if r["artefact"] != CLEAN):
         found[artefact, severity] = {}
         for score in scores:

@@ -41,6 +41,17 @@ class DescribedRadiographs:
     def __len__(self) -> int:
         return len(self.case_ids)
 
+    def said(self, name: str) -> np.ndarray:
+        """What a network said, ``probabilities``, ``features`` or ``dice``.
+
+        Raises:
+            ValueError: that network was not given.
+        """
+        values = getattr(self, name)
+        if values is None:
+            raise ValueError(f"no network was given that says the {name} of the radiographs")
+        return values
+
 
 def describe(
     cases: Sequence[Mapping[str, Any]],
@@ -66,9 +77,9 @@ def describe(
         name: of the progress bar.
     """
     if features is not None:
-        features.fc = torch.nn.Identity()
-    networks = {"probabilities": classifier, "features": features, "dice": segmenter}
-    networks = {key: network.to(device).eval() for key, network in networks.items() if network is not None}
+        features.fc = torch.nn.Identity()  # type: ignore[assignment]  # MONAI names the layer it makes, not what it takes
+    given = {"probabilities": classifier, "features": features, "dice": segmenter}
+    networks = {key: network.to(device).eval() for key, network in given.items() if network is not None}
     found: dict[str, list[np.ndarray]] = {key: [] for key in ("labels", "radiographs", "masks", *networks)}
     case_ids: list[str] = []
     loader = DataLoader(Dataset(cases, read), batch_size=batch_size)

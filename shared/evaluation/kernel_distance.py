@@ -45,9 +45,9 @@ def kernel_distance(
     _check(a, b)
     kernels = cubic_kernel(a, a), cubic_kernel(b, b), cubic_kernel(a, b)
     generator = np.random.default_rng(seed)
-    halves = [_random_order(generator, resamples, len(x)) < len(x) // 2 for x in (a, b)]
+    half_a, half_b = (_random_order(generator, resamples, len(x)) < len(x) // 2 for x in (a, b))
     whole = _squared_discrepancy(np.ones((1, len(a))), np.ones((1, len(b))), *kernels)
-    return percentile_interval(whole[0], _squared_discrepancy(*halves, *kernels), confidence)
+    return percentile_interval(whole[0], _squared_discrepancy(half_a, half_b, *kernels), confidence)
 
 
 def _random_order(generator: np.random.Generator, resamples: int, size: int) -> np.ndarray:

@@ -46,7 +46,7 @@ def real_or_generated_auc(
     by_chance = [
         _cross_validated_auc(features, generator.permutation(is_generated), generator) for _ in range(permutations)
     ]
-    return auc, percentile_interval(np.mean(by_chance), np.array(by_chance), confidence)
+    return auc, percentile_interval(float(np.mean(by_chance)), np.array(by_chance), confidence)
 
 
 def _cross_validated_auc(features: np.ndarray, is_generated: np.ndarray, generator: np.random.Generator) -> float:

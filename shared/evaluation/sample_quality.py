@@ -82,7 +82,7 @@ def class_agreement(
     """Share of the radiographs that the classifier puts in their class: ``agreement``, and ``agreement_<class>``."""
     metrics = {}
     for prefix, of, mixed in (("", samples, compared), ("held_out_", held_out, slice(None))):
-        agrees = (of.probabilities >= 0.5) == of.labels
+        agrees = np.equal(of.said("probabilities") >= 0.5, of.labels)
         metrics[f"{prefix}agreement"] = share(agrees[mixed])
         for label, name in enumerate(class_names):
             metrics[f"{prefix}agreement_{name}"] = share(agrees[of.labels == label])
@@ -94,11 +94,11 @@ def mask_agreement(
 ) -> dict[str, Interval]:
     """Mean Dice of the segmenter with the masks, ``dice_tibia`` and ``dice_lesion`` (where there is one), and
     ``..._difference`` to that of the held-out radiographs."""
-    metrics = {}
-    for n, (name, values) in enumerate({"tibia": samples.dice[compared, 0], "lesion": samples.dice[:, 1]}.items()):
+    metrics, dice, of_held_out = {}, samples.said("dice"), held_out.said("dice")
+    for n, (name, values) in enumerate({"tibia": dice[compared, 0], "lesion": dice[:, 1]}.items()):
         metrics[f"dice_{name}"] = bootstrap_interval(values, seed=seed)
-        metrics[f"held_out_dice_{name}"] = bootstrap_interval(held_out.dice[:, n], seed=seed)
-        metrics[f"dice_{name}_difference"] = mean_difference(values, held_out.dice[:, n], seed=seed)
+        metrics[f"held_out_dice_{name}"] = bootstrap_interval(of_held_out[:, n], seed=seed)
+        metrics[f"dice_{name}_difference"] = mean_difference(values, of_held_out[:, n], seed=seed)
     return metrics
 
 

@@ -141,10 +141,10 @@ def _in_brain(anomaly_map: np.ndarray, label: np.ndarray, brain_mask: np.ndarray
 
 def surface_distances(mask: np.ndarray, label: np.ndarray, spacing: tuple[float, ...]) -> tuple[float, float]:
     """HD95 and ASSD in mm of two non-empty masks, ``X Y Z`` or ``X Y`` bool, from one set of distances."""
-    _, (from_mask, from_label), _ = get_edge_surface_distance(
+    _, distances, _ = get_edge_surface_distance(
         torch.from_numpy(mask), torch.from_numpy(label), spacing=spacing, symmetric=True
     )
-    from_mask, from_label = from_mask.double().numpy(), from_label.double().numpy()
+    from_mask, from_label = (of_edge.double().numpy() for of_edge in distances)
     hd95 = max(np.percentile(from_mask, 95), np.percentile(from_label, 95))
     return float(hd95), float(np.concatenate([from_mask, from_label]).mean())
 

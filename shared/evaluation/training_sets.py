@@ -144,7 +144,7 @@ def compare_training_sets(
             by_seed = auc_by_seed(values, is_positive, counts) if measure.is_auc else mean_by_seed(values, counts)
             means = mean_by_seed(by_seed.T, np.ones((1, len(runs))))[:, 0]  # a seed without any value is left out
             first = means if first is None else first
-            has_value = np.isfinite(values).any(axis=0)
+            has_value = np.asarray(np.isfinite(values).any(axis=0))
             spread = 1 not in (has_value[is_positive].sum(), has_value[~is_positive].sum())
             estimate = _interval(means, spread, confidence)
             difference = _interval(means - first, spread, confidence) if measure.is_compared else _UNKNOWN

@@ -10,6 +10,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
@@ -47,7 +48,7 @@ class LabelMapd(MapTransform):
             label = np.zeros(native.shape[1:], np.uint8)
             for value, mask in enumerate(np.asarray(likely), 1):
                 label[mask] = value
-            d[key] = MetaTensor(from_screen(label, shape, affine).copy(), affine=affine)
+            d[key] = MetaTensor(from_screen(label, shape, affine).copy(), affine=torch.from_numpy(affine))
         return d
 
 

@@ -54,7 +54,8 @@ def _meta_tensor(image: Radiograph) -> MetaTensor:
     affine = torch.zeros(4, 4, dtype=torch.float64)
     affine[1, 0], affine[0, 1], affine[2, 2], affine[3, 3] = -down, -right, 1, 1  # down is posterior, right is left
     grid = {"affine": affine, "original_affine": affine.clone(), "spatial_shape": image.data.shape}  # for SaveImage
-    volume = {"volume_shape": (*image.data.shape[::-1], 1), "volume_affine": np.diag([-right, -down, 1, 1])}  # ITK's
+    itk_shape, itk_affine = (*image.data.shape[::-1], 1), np.diag([-right, -down, 1, 1])
+    volume: dict[str, Any] = {"volume_shape": itk_shape, "volume_affine": itk_affine}
     if image.volume_shape is not None:
         volume = {"volume_shape": image.volume_shape, "volume_affine": image.volume_affine}
     return MetaTensor(image.data[None].copy(), meta={**grid, **volume, "filename_or_obj": image.file})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
-from torch.utils.data import Dataset
 
 from ..anomaly.baselines import IntensityHistogram
 from ..evaluation.artefact_summary import BASELINE, SCORES, summarise_artefacts
@@ -49,7 +48,7 @@ class ArtefactDetection:
         output_dir: str,
         title: str,
         records: CaseRecords,
-        reference: Dataset,
+        reference: Sequence[Mapping[str, Any]],
         threshold: float,
         weights: str,
         settings: Mapping[str, Any],

@@ -63,7 +63,8 @@ def canonical_case(volumes: Mapping[str, np.ndarray], affine: np.ndarray) -> Can
     shift = np.eye(4)
     shift[:3, 3] = [part.start for part in box]
     cropped = {name: array[tuple(box)] for name, array in arrays.items()}
-    return CanonicalCase(**({"label": None} | cropped), affine=affine @ shift, spacing=spacing)
+    label = cropped.pop("label", None)
+    return CanonicalCase(**cropped, label=label, affine=affine @ shift, spacing=spacing)
 
 
 def main_slice(case: CanonicalCase, axis: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ _BACKGROUND, _TEXT, _QUIET_TEXT = "#000000", "#e6e6e6", "#a0a0a0"
 _PANEL, _GAP, _LEFT, _TOP, _BOTTOM, _RIGHT = 236, 4, 26, 26, 24, 68  # pixels
 _DPI = 100
 _GREYS, _GREY_TOLERANCE = 96, 12  # of the PNG's 256 colours; spread of a pixel's three channels (0 to 255)
-_IMSHOW = {"origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
+_IMSHOW: dict[str, Any] = {"origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
 _TITLES = ("Input", "Pseudo-healthy", "Anomaly map", "Anomaly mask")
 _PLANES = {Z: ("axial  z", "RLAP"), Y: ("coronal  y", "RLSI"), X: ("sagittal  x", "APSI")}  # left, right, top, bottom
 
@@ -79,7 +80,7 @@ def case_picture(
     width = _LEFT + len(_TITLES) * (_PANEL + _GAP) + _RIGHT
     height = _TOP + sum(heights) + _GAP * len(slices) + _BOTTOM
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=_BACKGROUND)
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     top = _TOP
     for (axis, index), row_height in zip(slices, heights, strict=True):
         panel_width = extent[Y if axis == X else X] * pixels_per_mm
@@ -93,7 +94,7 @@ def case_picture(
         top += row_height + _GAP
     _draw_titles(figure, width, height, label is not None)
     _draw_colour_bar(figure, width)
-    return _png(figure)
+    return _png(canvas)
 
 
 def _grey_window(image: np.ndarray) -> tuple[float, float]:
@@ -114,7 +115,7 @@ def _draw_panel(axes: Axes, case: CanonicalCase, axis: int, index: int, column: 
         axes.imshow(plane(case.anomaly_map), cmap=MAP_COLOURS, norm=Normalize(0, MAP_LIMIT), **_IMSHOW)
     else:  # the background is black, also where the brain's intensities reach below 0
         image = plane(case.pseudo_healthy if column == 1 else case.image)
-        axes.imshow(np.where(image == 0, grey.vmin, image), cmap="gray", norm=grey, **_IMSHOW)
+        axes.imshow(np.where(image == 0, grey.vmin or 0.0, image), cmap="gray", norm=grey, **_IMSHOW)
     if column == 3:
         mask = plane(case.mask > 0).astype(float)
         if mask.any():
@@ -128,7 +129,7 @@ def _draw_panel(axes: Axes, case: CanonicalCase, axis: int, index: int, column: 
             axes.text(*place, letter, transform=axes.transAxes, **_text_style(8))
 
 
-def _text_style(size: float, colour: str = _TEXT, align: str = "center") -> dict[str, object]:
+def _text_style(size: float, colour: str = _TEXT, align: str = "center") -> dict[str, Any]:
     return {"color": colour, "fontsize": size, "ha": align, "va": "center"}
 
 
@@ -159,15 +160,15 @@ def _draw_colour_bar(figure: Figure, width: float) -> None:
     axes.yaxis.set_label_position("right")
 
 
-def _png(figure: Figure) -> bytes:
+def _png(canvas: FigureCanvasAgg) -> bytes:
     """The figure as a PNG of 256 colours, half the size: pure greys, and the commonest of its other colours."""
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     coloured = pixels[np.ptp(pixels, axis=-1) > _GREY_TOLERANCE]  # never empty: the colour bar
     colours = Image.fromarray(coloured[None]).quantize(256 - _GREYS, method=Image.Quantize.MEDIANCUT).getpalette()
     greys = np.linspace(0, 255, _GREYS).round().astype(int).repeat(3)
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*greys.tolist(), *colours[: 3 * (256 - _GREYS)]])
+    palette.putpalette([*greys.tolist(), *(colours or [])[: 3 * (256 - _GREYS)]])
     file = io.BytesIO()
     Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.NONE).save(file, "PNG")
     return file.getvalue()

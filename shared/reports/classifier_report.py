@@ -56,7 +56,8 @@ class ClassifierReport(NetworkReport):
         return [figure(roc_curve(probabilities, labels), "ROC curve", caption, "roc")]
 
     def _scores(self) -> tuple[np.ndarray, np.ndarray]:
-        return (np.array([row[key] for row in self.rows]) for key in ("probability", "class_label"))
+        probabilities, labels = (np.array([row[key] for row in self.rows]) for key in ("probability", "class_label"))
+        return probabilities, labels
 
 
 def roc_points(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,7 @@ def distance_histogram(generated: np.ndarray, held_out: np.ndarray) -> Html:
     drawing = Figure(figsize=(8, 3.2), layout="constrained")
     FigureCanvasAgg(drawing)
     axes = drawing.add_subplot()
-    bins = np.linspace(0, max(generated.max(), held_out.max()), 41)
+    bins = np.linspace(0, max(generated.max(), held_out.max()), 41).tolist()
     for distances, colour, name in ((held_out, "#7d8597", "held-out"), (generated, "#0b57d0", "samples")):
         weights = np.full(distances.size, 1 / distances.size)
         axes.hist(distances, bins, weights=weights, color=colour, alpha=0.6, label=f"{name} ({distances.size})")
@@ -96,8 +96,9 @@ def closest_pairs(
 
 def disagreements(samples: DescribedRadiographs, class_names: Sequence[str]) -> Html:
     """The samples that the classifier puts in the other class, the surest first."""
-    of_own = np.where(samples.labels == 1, samples.probabilities, 1 - samples.probabilities)
-    wrong = np.flatnonzero((samples.probabilities >= 0.5) != samples.labels)
+    probabilities = samples.said("probabilities")
+    of_own = np.where(samples.labels == 1, probabilities, 1 - probabilities)
+    wrong = np.flatnonzero((probabilities >= 0.5) != samples.labels)
     heading = f"<h2>In another class, by the classifier: {len(wrong)} of {len(samples)}</h2>"
     if not len(wrong):
         return Html(heading)

@@ -109,7 +109,8 @@ class SampleQualityReport:
         compared: np.ndarray,
     ) -> tuple[dict[str, Interval], dict[str, str]]:
         """Measures by name, and by what is left out why."""
-        metrics, left_out = {}, {}
+        metrics: dict[str, Interval] = {}
+        left_out: dict[str, str] = {}
         if not self.match_classes:
             left_out["agreement with the class"] = "the class of the samples says nothing (match_classes is false)"
         elif samples.probabilities is None:
@@ -128,7 +129,8 @@ class SampleQualityReport:
             left_out["kernel distance and AUC"] = f"a set has fewer than {_MIN_SET} radiographs"
         else:
             logger.info("kernel distance, and %d permutations of real and generated", self.permutations)
-            features = samples.features[compared], reference.features[of_reference], held_out.features
+            of_held_out = held_out.said("features")
+            features = samples.features[compared], reference.said("features")[of_reference], of_held_out
             metrics |= feature_metrics(*features, self.permutations, self.seed)
         return metrics, left_out
 

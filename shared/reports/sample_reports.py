@@ -107,7 +107,8 @@ class SampleReports:
             case_id, label, accepted = str(case["case_id"]), int(case["class_label"]), bool(case["accepted"])
             class_name = str(case["class_name"])
             sample = np.asarray(case["pred"], dtype=np.float32)
-            known = {key: case[key] for key in ("seed", "source_id", "source_class", "reason") if key in case}
+            keys = ("seed", "source_id", "source_class", "reason")
+            known: dict[str, Any] = {key: case[key] for key in keys if key in case}
             known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
             row = {**known, **self.settings, **case["facts"], **near}
             row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)

@@ -29,7 +29,12 @@ class SaveCaseMapsd(SaveImaged):
     """
 
     def __init__(self, output_dir: str) -> None:
-        common = {"output_dir": output_dir, "separate_folder": False, "resample": False, "print_log": False}
+        common: dict[str, Any] = {
+            "output_dir": output_dir,
+            "separate_folder": False,
+            "resample": False,
+            "print_log": False,
+        }
         super().__init__(list(VOLUMES), allow_missing_keys=True, **common)
         self.writers = {
             key: SaveImage(**common, output_postfix=name, output_dtype=dtype) for key, (name, dtype) in VOLUMES.items()

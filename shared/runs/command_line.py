@@ -7,7 +7,7 @@ import inspect
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from monai.bundle import ConfigParser, ReferenceResolver, run, update_kwargs
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
@@ -35,7 +35,7 @@ def check_options() -> None:
         return
     options = update_kwargs(options.pop("args_file", None), **options)
     configs = ConfigParser(ConfigParser.load_config_files(options["config_file"]))
-    known = {*_OWN, *_OPTIONAL, *(DEFAULT_MLFLOW_SETTINGS["configs"] if options.get("tracking") else ())}
+    known = {*_OWN, *_OPTIONAL, *(cast(dict, DEFAULT_MLFLOW_SETTINGS["configs"]) if options.get("tracking") else ())}
     for name, value in options.items():
         if name in known or any(f"@{name}" in str(other) for other in options.values()):
             continue

@@ -25,7 +25,7 @@ class Pose:
     rotation: np.ndarray
     centre: tuple[float, float]  # of the tibial physis, right and up of the middle of the field
 
-    def place(self, point: Sequence[float]) -> np.ndarray:
+    def place(self, point: Sequence[float] | np.ndarray) -> np.ndarray:
         """Return where a point of the leg comes to lie: mm right, along the beam and up."""
         return self.rotation @ np.asarray(point) + (self.centre[0], 0.0, self.centre[1])
 
@@ -51,8 +51,8 @@ def _boxes(bone: LongBone | Nucleus, pose: Pose) -> list[tuple[np.ndarray, np.nd
     A long bone is cut into bands across the field, for its shaft is thinner; true where a band may hold a lesion.
     """
     if isinstance(bone, Nucleus):
-        middle, reach = pose.place(bone.centre), 1.25 * max(bone.half_axes) + 0.5
-        return [(middle - reach, middle + reach, False)]
+        middle, half = pose.place(bone.centre), 1.25 * max(bone.half_axes) + 0.5
+        return [(middle - half, middle + half, False)]
     base, boxes = pose.place(bone.physis), []
     for low, high in pairwise((-6.0, 0.0, 4.0, 10.0, 18.0, 26.0, 34.0, 42.0, LENGTH)):
         heights = np.array([low, high]) / pose.rotation[2, 2]

@@ -7,6 +7,7 @@ inside, and right to first order near the surface. Mineral is the volume fractio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -101,11 +102,12 @@ class LongBone:
         """Return how far from the axis, in mm, the bone reaches at most above a height in mm over the physis."""
         return 1.1 * max(s + (m - s) * self._flare(max(height, 0)) for s, m in zip(self.shaft, self.metaphysis)) + 0.8
 
-    def axis(self, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return where the axis `(x, y)` runs, from that of the physis, at heights in mm."""
+    def axis(self, height: Any) -> tuple[Any, Any]:
+        """Return where the axis `(x, y)` runs, from that of the physis, at heights in mm, one or many."""
         return (self.lean[0] + self.bow * height) * height, self.lean[1] * height
 
-    def _flare(self, height: np.ndarray) -> np.ndarray:
+    def _flare(self, height: Any) -> Any:
+        """Share of the shaft in the half widths at heights in mm, one or many."""
         relative = height / self.flare
         return 1 / (1 + relative * relative * np.sqrt(relative))
 

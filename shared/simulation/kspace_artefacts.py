@@ -53,8 +53,8 @@ class KSpaceSpike(Transform):
         """``1 X Y Z`` to ``1 X Y Z``, float32."""
         values = convert_to_tensor(img, dtype=torch.float32, track_meta=False)
         spectrum = torch.fft.fftn(values, dim=(1, 2, 3))
-        frequency = [int(share * size) - size // 2 for share, size in zip(self.position, values.shape[1:])]
-        spectrum[(0, *frequency)] += self.level * spectrum.abs().max()
+        x, y, z = (int(share * size) - size // 2 for share, size in zip(self.position, values.shape[1:]))
+        spectrum[0, x, y, z] += self.level * spectrum.abs().max()
         return convert_to_dst_type(torch.fft.ifftn(spectrum, dim=(1, 2, 3)).real, img, dtype=torch.float32)[0]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from ..cases.datalists import write_datalist
 from .bone_projection import Pose, project
+from .bone_shapes import LongBone, Nucleus
 from .infant_ankle import draw_ankle
 from .metaphyseal_lesions import KINDS, draw_fracture
 from .x_ray import bin_pixels, draw_technique, expose, shutter
@@ -84,13 +86,14 @@ def make_radiograph(
     fine_mm = pixel_mm / factor
     right = (np.arange(size * factor) - (size * factor - 1) / 2) * fine_mm
     up = right[::-1]
+    bones: tuple[LongBone | Nucleus, ...] = (ankle.tibia, ankle.fibula, *ankle.nuclei)
     shadows = [
         project(bone, pose, right, up, np.random.default_rng([seed, TEXTURE, n]), fracture if n == 0 else None)
-        for n, bone in enumerate((ankle.tibia, ankle.fibula, *ankle.nuclei))
+        for n, bone in enumerate(bones)
     ]
     x, _, z = (position[:, 0] for position in pose.points(right, np.zeros(1), up))
     paths = ankle.soft_tissue.paths(x, z)
-    paths["bone"] = sum(shadow.mineral for shadow in shadows)
+    paths["bone"] = reduce(np.add, (shadow.mineral for shadow in shadows))
     paths["soft"] = np.maximum(paths["soft"] - paths["bone"], 0)
 
     technique = draw_technique(np.random.default_rng([seed, TECHNIQUE]))
@@ -98,8 +101,9 @@ def make_radiograph(
     typical = ankle.soft_tissue.paths(np.array([ankle.soft_tissue.middle]), np.array([5.0]))
     image = expose(paths, technique, typical, fine_mm, factor, noise)
     opening = shutter(technique, field, *(v.reshape(size, factor).mean(1) for v in (right, up)))
-    shadows_of_tibia = (shadows[0].bone, shadows[0].lesion)
-    masks = [bin_pixels(shadow.astype(np.float32), factor) * opening > 0.5 for shadow in shadows_of_tibia]
+    tibia_mask, lesion_mask = (
+        bin_pixels(shadow.astype(np.float32), factor) * opening > 0.5 for shadow in (shadows[0].bone, shadows[0].lesion)
+    )
 
     mirror = slice(None, None, 1 if side == "left" else -1)  # the fibula lies to the right in a left leg
     facts = {
@@ -115,7 +119,8 @@ def make_radiograph(
         facts |= {"lesion_side": where, "gap_mm": fracture.gap, "shift_mm": fracture.shift, "healing": fracture.healing}
     return SimulatedRadiograph(
         np.ascontiguousarray((image * opening)[mirror], np.float32),
-        *(np.ascontiguousarray(mask[mirror], np.uint8) for mask in masks),
+        np.ascontiguousarray(tibia_mask[mirror], np.uint8),
+        np.ascontiguousarray(lesion_mask[mirror], np.uint8),
         float(pixel_mm),
         facts,
     )

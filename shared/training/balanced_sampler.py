@@ -37,7 +37,7 @@ class BalancedSampler(EpochKeyedSampler):
         self.members = [[i for i, label in enumerate(labels) if label == wanted] for wanted in classes]
         self.each = samples_per_epoch // len(classes)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
         drawn = [index for members in self.members for index in _dealt(members, self.each, generator)]
         return ((epoch, drawn[position]) for epoch, position in super().__iter__())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import torch
 from ignite.engine import Engine, Events
@@ -17,10 +17,10 @@ from ..runs.seeds import derive_seed
 class EpochKeyedSampler(DistributedSampler):
     """A DistributedSampler (of one process by default) that yields ``(epoch, index)`` in place of ``index``."""
 
-    def __init__(self, dataset: torch.utils.data.Dataset, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)
+    def __init__(self, dataset: Sized, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]  # torch: its length is all that is read
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((self.epoch, index) for index in super().__iter__())
 
 

@@ -130,8 +130,10 @@ def test_the_limits_belong_to_what_is_accepted():
 
 def test_without_a_classifier_none_is_judged():
     case = {"pred": judged()["pred"] - 0.5, "class_label": 1, "class_name": "fracture"}
-    made = GeneratedMasksd("pred", min_probability=0)(case)
-    assert made["accepted"] is True
+    unknown = with_facts(case["pred"][None], [{"class_probability": None}])[0]  # as the Inferer says it
+    for pred in (case["pred"], unknown):
+        made = GeneratedMasksd("pred", min_probability=0)({**case, "pred": pred})
+        assert made["accepted"] is True
     with pytest.raises(KeyError, match="class_probability"):
         GeneratedMasksd("pred")(case)
 

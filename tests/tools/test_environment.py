@@ -18,7 +18,8 @@ def root(tmp_path: Path) -> Path:
     """A collection that requires nothing, so that pip succeeds at once and offline; its path holds a space."""
     folder = tmp_path / "a collection"
     folder.mkdir()
-    (folder / "requirements.txt").write_text("# nothing\n")
+    for name in environment.COLLECTION.requirements:
+        (folder / name).write_text("# nothing\n")
     return folder
 
 
@@ -64,7 +65,7 @@ def test_new_requirements_are_installed_into_the_environment_in_place(root, monk
     environment_python(root)
     assert len(commands) == 1
     assert commands[0][:4] == [str(python_of(root / ".venv")), "-m", "pip", "install"]
-    assert commands[0][-1] == str(root / "requirements.txt")
+    assert commands[0][-3::2] == [str(root / name) for name in environment.COLLECTION.requirements]
     (root / ".venv" / "kept").touch()
     (root / "requirements.txt").write_text("# something else\n")
     environment_python(root)

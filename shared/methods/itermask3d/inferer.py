@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -85,12 +85,12 @@ class IterativeMaskInferer(Inferer):
         self.forward = AutocastInferer(enabled=amp)
 
     @torch.inference_mode()
-    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """``B 2 *S`` (normalised image, brain mask) to ``B 2 *S`` (squared error in the brain, reconstruction)."""
         done = [self._one(convert_to_tensor(volume).float(), network) for volume in inputs]
         return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
-    def _one(self, volume: torch.Tensor, network: torch.nn.Module) -> tuple[torch.Tensor, dict[str, Any]]:
+    def _one(self, volume: torch.Tensor, network: Callable[..., Any]) -> tuple[torch.Tensor, dict[str, Any]]:
         image, brain = volume[None, :1], volume[None, 1:]
         edges = high_pass(image, self.spacing, self.cutoff)
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image.device)

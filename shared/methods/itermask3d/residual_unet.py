@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from monai.networks.blocks import Convolution
 from torch import nn
@@ -11,7 +13,7 @@ from torch.nn import functional
 _MERGE_TAPS = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
 
 
-def upsample_convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def upsample_convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Nearest x2 upsampling and a zero-padded 3x3x3 convolution as one transposed convolution (3.4 times fewer FLOPs).
 
     Args:
@@ -64,7 +66,8 @@ class _UpUnit(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.fused:
-            x = self.keep.adn(upsample_convolve(x, self.keep.conv.weight, self.keep.conv.bias))
+            conv, norm = cast(nn.Conv3d, self.keep.conv), cast(nn.Module, self.keep.adn)
+            x = norm(upsample_convolve(x, conv.weight, conv.bias))
         else:
             x = self.keep(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
         return self.reduce(x)

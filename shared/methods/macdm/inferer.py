@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.inferers import Inferer
@@ -74,7 +74,7 @@ class MaCDMInferer(Inferer):
 
     @torch.inference_mode()
     def __call__(
-        self, inputs: Tensor, network: nn.Module, *args: Any, class_label: Tensor, keys: Sequence[str], **kwargs: Any
+        self, inputs: Tensor, network: Callable, *args: Any, class_label: Tensor, keys: Sequence[str], **kwargs: Any
     ) -> Tensor:
         """``B 3 X Y`` to ``B 3 X Y``.
 
@@ -107,7 +107,7 @@ class MaCDMInferer(Inferer):
         return with_facts(torch.cat(drawn), facts)
 
     def _draw(
-        self, inputs: Tensor, labels: Tensor, keys: Sequence[str], network: nn.Module, progress: tqdm
+        self, inputs: Tensor, labels: Tensor, keys: Sequence[str], network: Callable, progress: tqdm
     ) -> tuple[Tensor, list[dict[str, Any]]]:
         source, condition = inputs.split([self.state.channels, 3 - self.state.channels], dim=1)
         evaluations: Counter[str] = Counter()
@@ -118,7 +118,7 @@ class MaCDMInferer(Inferer):
 
         def classify(x_vp: Tensor, t: Tensor) -> Tensor:
             evaluations["classifier"] += 1
-            return self.classify(self.state.network_input(x_vp, condition), self.classifier, t)
+            return self.classify(self.state.network_input(x_vp, condition), cast(nn.Module, self.classifier), t)
 
         def log_probability(x: Tensor, sigma: float) -> Tensor:
             # A tensor made in inference mode cannot be saved for the gradient, its clone can.

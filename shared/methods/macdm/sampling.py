@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from ...diffusion.learned_variance import sample_learned_variance
 from ...diffusion.samplers import SAMPLERS
 
-ALL_SAMPLERS = {**SAMPLERS, "learned_variance": sample_learned_variance}
+ALL_SAMPLERS: dict[str, Callable[..., Tensor]] = {**SAMPLERS, "learned_variance": sample_learned_variance}
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class CycleInferer(Inferer):
         self.evaluations = 0
 
     @torch.inference_mode()
-    def __call__(self, inputs: torch.Tensor, network: ModalityCycles, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: ModalityCycles, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]  # MONAI: any callable
         """``B C X Y Z`` (image, companions, brain mask) to ``B 2 X Y Z`` (error, reconstruction), all normalised."""
         done = [self._one(convert_to_tensor(volume).float(), network) for volume in inputs]
         return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
@@ -95,7 +95,8 @@ class CycleInferer(Inferer):
         if self.mode == "masked":
             others = network.intermediates(self.sequence)
             results = [self._masked_cycle(image, brain, in_brain.tolist(), other, network) for other in others]
-            reconstruction, squared = (torch.stack([r[n] for r in results]).mean(dim=0) for n in (0, 1))
+            reconstruction = torch.stack([r[0] for r in results]).mean(dim=0)
+            squared = torch.stack([r[1] for r in results]).mean(dim=0)
             drawn = sum(r[2] for r in results)
         else:
             if self.mode == "direct":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ class StripeGrid:
     stride: int = 2
 
 
-def stripes(shape: tuple[int, int], width: int, stride: int) -> torch.Tensor:
+def stripes(shape: Sequence[int], width: int, stride: int) -> torch.Tensor:
     """All stripes of inference: first those across the first axis, then those across the second.
 
     Args:

@@ -64,7 +64,7 @@ class ConditionalDenoiser(nn.Module):
             sigma = sigma.expand(shape[0]).repeat_interleave(sequences)
         shown = torch.ones_like(x[:, :, :1, :1]) if present is None else present.reshape(-1, self.channels, 1, 1).to(x)
 
-        def network(scaled: Tensor, c_noise: Tensor, given: Tensor | None) -> Tensor:
+        def network(scaled: Tensor, c_noise: Tensor, given: Tensor) -> Tensor:
             low, high = (torch.as_tensor(level).log() for level in (self.sigma_min, self.sigma_max))
             timesteps = TIMESTEPS * (4 * c_noise - low) / (high - low)
             inputs = torch.cat([torch.where(shown > 0, scaled, 0), torch.where(shown > 0, given, 0)], dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -75,9 +76,10 @@ class CycleGAN(nn.Module):
     def generator_loss(self, images: Mapping[str, torch.Tensor]) -> GeneratorLosses:
         """Losses on unpaired images of both domains, ``B C X Y`` each; no gradient reaches the discriminators."""
         fakes = {domain: self.generators[domain](images[source]) for domain, source in DOMAINS.items()}
-        adversarial = sum(self._realness(domain, fakes[domain]) for domain in DOMAINS)
-        cycle = sum(l1_loss(self.generators[source](fakes[d]), images[source]) for d, source in DOMAINS.items())
-        identity = sum(l1_loss(self.generators[domain](images[domain]), images[domain]) for domain in DOMAINS)
+        adversarial = reduce(torch.add, (self._realness(domain, fakes[domain]) for domain in DOMAINS))
+        cycles = (l1_loss(self.generators[source](fakes[d]), images[source]) for d, source in DOMAINS.items())
+        identities = (l1_loss(self.generators[domain](images[domain]), images[domain]) for domain in DOMAINS)
+        cycle, identity = reduce(torch.add, cycles), reduce(torch.add, identities)
         total = adversarial + self.cycle * cycle + self.identity * identity
         drawn = {domain: fake.detach() for domain, fake in fakes.items()}
         return GeneratorLosses(total, adversarial.detach(), cycle.detach(), identity.detach(), drawn)

@@ -57,7 +57,8 @@ class TSGMInferer(PseudoHealthyInferer):
     ) -> tuple[Tensor, Tensor]:
         if network.channels == 1 and len(present) > 1:  # the paper's form: each sequence is a sample of its own
             alone = [self._draw(slices[:, c : c + 1], numbers, [n], network) for c, n in enumerate(present)]
-            return tuple(torch.cat(parts, dim=-3) for parts in zip(*alone))
+            healthy, samples = (torch.cat(parts, dim=-3) for parts in zip(*alone))
+            return healthy, samples
         todo = [(sample, n) for sample in range(self.samples) for n in range(len(slices))]
         drawn, first, size = [], [], self.batch_size
         evaluations = len(self.sigmas) - 1

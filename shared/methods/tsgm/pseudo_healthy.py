@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,7 +51,7 @@ class PseudoHealthyInferer(Inferer):
 
     @abstractmethod
     def _draw(
-        self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.Module
+        self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: Any
     ) -> tuple[Tensor, Tensor]:
         """Healthy counterparts ``N P X Y`` of slices ``N P X Y`` with these numbers, whose background is 0.
 
@@ -59,7 +59,7 @@ class PseudoHealthyInferer(Inferer):
         """
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """``B S+1 X Y Z`` to ``B 1+S+1 X Y Z``.
 
         Args:
@@ -73,7 +73,7 @@ class PseudoHealthyInferer(Inferer):
         done = [self._one(convert_to_tensor(volume).float(), network) for volume in inputs]
         return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
-    def _one(self, volume: Tensor, network: torch.nn.Module) -> tuple[Tensor, dict[str, Any]]:
+    def _one(self, volume: Tensor, network: Callable[..., Any]) -> tuple[Tensor, dict[str, Any]]:
         brain_mask = volume[-1:]
         present = [n for n, image in enumerate(volume[:-1]) if not image.isnan().any()]
         names = [self.sequences[n] for n in present]

@@ -61,7 +61,7 @@ def blobs(brain_mask: Tensor, radius: Range, within: Tensor | None = None) -> Te
         radius: range of the mean radius in pixels, whose logarithm is uniform.
         within: ``B 1 X Y``, where centres may lie.
     """
-    size = tuple(brain_mask.shape[-2:])
+    size = (brain_mask.shape[-2], brain_mask.shape[-1])
     x, y = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in size), indexing="ij")
     weights = []
     for place in brain_mask if within is None else within:
