@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shared.runs.weights import sha256
-from tests.helpers.run_outputs import scalars, table
+from tests.helpers.run_outputs import number, scalars, table
 from tests.helpers.tiny_trainings import EPOCHS
 from tests.helpers.whole_trainings import Whole
 
@@ -65,6 +65,7 @@ def test_evaluation_measures_labelled_and_healthy_cases(itermask3d, trained, app
     assert 0 <= float(tumour["dice"]) <= float(tumour["best_dice"]) <= 1
     assert float(healthy["label_ml"]) == 0
     assert float(healthy["false_positive_ml"]) == pytest.approx(float(healthy["volume_ml"]))
-    summary = {(row["group"], row["metric"]): float(row["estimate"]) for row in table(tmp_path / "metrics_summary.csv")}
+    rows = table(tmp_path / "metrics_summary.csv")
+    summary = {(row["group"], row["metric"]): number(row["estimate"]) for row in rows}
     assert summary["tumour", "dice"] == pytest.approx(float(tumour["dice"]))
     assert summary["tumour", "detection_auroc"] == (float(tumour["score"]) > float(healthy["score"]))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shared.runs.weights import sha256
-from tests.helpers.run_outputs import scalars, table
+from tests.helpers.run_outputs import number, scalars, table
 from tests.helpers.tiny_data import UNET, within
 from tests.helpers.tiny_trainings import EPOCHS
 from tests.helpers.whole_trainings import Whole
@@ -81,6 +81,7 @@ def test_evaluation_measures_labelled_and_healthy_cases(mmccd, trained, applied,
     heights = table(tmp_path / "false_positives_by_height.csv")
     assert [int(row["tenth"]) for row in heights] == list(range(1, 11))
     assert all(0 <= float(row["estimate"]) <= 1 and 1 <= int(row["cases"]) <= 2 for row in heights)
-    summary = {(row["group"], row["metric"]): float(row["estimate"]) for row in table(tmp_path / "metrics_summary.csv")}
+    rows = table(tmp_path / "metrics_summary.csv")
+    summary = {(row["group"], row["metric"]): number(row["estimate"]) for row in rows}
     assert summary["tumour", "dice"] == pytest.approx(float(tumour["dice"]))
     assert summary["tumour", "detection_auroc"] == (float(tumour["score"]) > float(healthy["score"]))
