@@ -26,7 +26,6 @@ from shared.runs.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 PERCENTILES = (0.5, 99.5)  # of the image, black and white of the picture
 
 

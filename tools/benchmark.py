@@ -35,7 +35,6 @@ from shared.runs.tables import write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 FULL_FIELD = [96, 112, 96]  # voxels of 2 mm that hold the paper's 192 mm field and any head in MNI space
 LEADING_100 = list(range(990, -1, -10))
 SAMPLED = {"posterior_mean": False}  # the mean of samples, not what the first evaluation expects

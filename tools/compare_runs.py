@@ -20,7 +20,6 @@ from shared.runs.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 MEANS = {
     "auprc": "AUPRC",
     "best_dice": "best Dice",

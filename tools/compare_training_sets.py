@@ -42,7 +42,6 @@ from tools.training_set_runs import ARMS, Run, RunFailure, carry_out
 ROOT = Path(__file__).resolve().parents[1]
 
 
-
 def check_lists(given: argparse.Namespace) -> list[dict[str, Any]]:
     """The held-out cases as they are listed.
 

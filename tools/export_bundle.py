@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 TOLERANCE = 1e-4  # of the largest value
 
 Run = Callable[[Sequence[Tensor]], Tensor]

@@ -22,7 +22,6 @@ from shared.runs.tables import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 _SHAREABLES = "nvflare.app_common.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator"
 _AGGREGATOR = "nvflare.app_common.aggregators.intime_accumulate_model_aggregator.InTimeAccumulateWeightedAggregator"
 

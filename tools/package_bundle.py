@@ -26,7 +26,6 @@ from tools.example_case import write_example
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if (folder / "configs").is_dir())
 CONTENT = (
     *("LICENSE", "configs/*.json", "configs/*.conf", "docs/*"),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 SEED = 9000  # subjects that no network was trained on
 RADIOGRAPHS = ROOT / "bundles/tibia_radiograph_synthesis_macdm"
 

@@ -33,7 +33,6 @@ from shared.runs.tables import write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 BUNDLE = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 SHOWN = 6  # samples of each setting, evenly over its run, accepted or not
 

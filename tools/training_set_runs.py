@@ -14,7 +14,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
 BUNDLE = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 TRAINING = {"resnet34": ["train_resnet34"], "unet": ["train_resnet34", "train_unet"]}
 EVALUATION = {"resnet34": ["evaluate_resnet34"], "unet": ["evaluate_resnet34", "evaluate_unet"]}

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tools.example_case import FOLDER, ExampleFailure, described, differences, run_example, write_example
 
+ROOT = Path(__file__).resolve().parents[1]
 
 NEED_ALL_FILES = ("input and output of the network", "exports", "example case")
 # In a process of its own, started outside the repository: the package of every bundle is called scripts.
@@ -28,8 +29,6 @@ import json, sys
 import torch
 from monai.bundle import verify_net_in_out
 from monai.bundle.scripts import _get_fake_spatial_shape
-
-ROOT = Path(__file__).resolve().parents[1]
 root = sys.argv[1]
 sys.path.insert(0, root)
 inputs = json.load(open(f"{root}/configs/metadata.json"))["network_data_format"]["inputs"]

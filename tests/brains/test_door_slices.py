@@ -11,11 +11,9 @@ import pytest
 
 from shared.brains.door import Door, check_case
 from shared.brains.nifti import read_volume
-from shared.brains.volume import Volume, is_short, largest_slice
-from shared.brains.whole_head import skull_fraction, why_not_a_brain
+from shared.brains.volume import Volume, is_short
 from shared.runs.errors import InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, SPACING, case_of, head, radius, save
-from tests.helpers.real_data import DATA, needs_data
 
 MID = 32
 SLICE = BRAIN[:, :, [MID]]
@@ -143,15 +141,6 @@ def test_stacks_of_60_mm_are_measured_in_litres(tmp_path):
         check_case(case_of(save(tmp_path / "y.nii.gz", stack * (radius((20, 25, 99))[:, :, 21:45] < 1))), True)
 
 
-def test_the_largest_slice_is_measured_in_plane():
-    brain = np.zeros((10, 5, 20), bool)  # superior axis first, slices of 5 x 20 pixels
-    brain[3], brain[7, :2] = True, True
-    affine = np.array([[0, 2, 0, 0], [0, 0, 3, 0], [7, 0, 0, 0], [0, 0, 0, 1]])
-    volume, area = largest_slice(Volume("x", "t1", np.arange(1000.0).reshape(10, 5, 20), affine), brain)
-    assert volume.data.shape == (1, 5, 20) and volume.data[0, 0, 0] == 300
-    assert area == pytest.approx(100 * 6 / 100)
-
-
 @pytest.mark.parametrize(
     ("affine", "note"),
     [
@@ -198,40 +187,3 @@ def test_label_of_a_slice_may_be_2d_and_of_another_thickness_but_not_elsewhere(t
     lifted[2, 3] += 5
     with pytest.raises(InputError, match="affine differs from that of .* by up to 5 mm"):
         check_case(case_of(path, label=save(tmp_path / "m.nii.gz", MASK[:, :, MID], lifted)), slices=True)
-
-
-def test_rays_of_a_slice_meet_the_skull_in_plane():
-    alone, full = SLICE, head()[:, :, [40]]
-    for axes in ((0, 1, 2), (2, 0, 1)):  # stored as R A S, and as S R A
-        affine = AFFINE[:, [*axes, 3]]
-        assert skull_fraction(Volume("b", "t1", alone.transpose(axes), affine)) == 0
-        assert skull_fraction(Volume("h", "t1", full.transpose(axes), affine)) > 0.9
-
-
-@pytest.mark.real_data
-@needs_data
-@pytest.mark.parametrize("pattern", ["ixi_t1/*_T1.nii.gz", "lgg2d/*/flair.nii.gz", "lgg2d/*/t1.nii.gz"])
-def test_slices_of_extracted_brains_pass(pattern):
-    for file in sorted(DATA.glob(pattern))[::15]:
-        volume = read_volume(str(file), "t1", slices=True)
-        for at in (0.3, 0.5, 0.7):
-            level = [int(at * volume.data.shape[2])]
-            one = Volume(str(file), "t1", volume.data[:, :, level], volume.affine)
-            assert why_not_a_brain(one, slices=True) is None, (file, at)
-        assert why_not_a_brain(volume, slices=True) is None, file
-
-
-@pytest.mark.real_data
-@needs_data
-def test_slices_of_heads_with_zeroed_background_are_refused():
-    """Through the cranium; below, at the face and the neck, nothing tells them from a brain."""
-    for file in sorted((DATA / "ixi_t1_raw").glob("*.nii.gz")):
-        image = nib.as_closest_canonical(nib.load(file))
-        data = image.get_fdata(dtype=np.float32)
-        data[data < 25] = 0
-        for level in range(int(0.45 * data.shape[2]), int(0.8 * data.shape[2]), 3):
-            one = Volume(str(file), "t1", data[:, :, [level]], image.affine)
-            assert "head" in why_not_a_brain(one, slices=True), (file, level)
-        top = int(np.flatnonzero((data > 50).any(axis=(0, 1))).max())
-        slab = Volume(str(file), "t1", data[:, :, top - 33 : top + 1], image.affine)  # 68 mm
-        assert "head" in why_not_a_brain(slab, slices=True), file

@@ -1,12 +1,14 @@
-"""A fixture for each bundle of this checkout."""
+"""A fixture for each bundle of this checkout, and the whole trainings that its tests share."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.bundle import Bundle
+from tests.helpers.whole_trainings import WholeTrainings
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,11 @@ def tsgm() -> Bundle:
 @pytest.fixture(scope="session")
 def macdm() -> Bundle:
     return Bundle(Path("bundles") / "tibia_radiograph_synthesis_macdm")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> WholeTrainings:
+    """The trainings of the contract, each run once by all processes of pytest together."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return WholeTrainings(shared / "whole_trainings")

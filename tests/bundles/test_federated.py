@@ -14,7 +14,7 @@ import torch
 
 from tests.helpers.bundle import environment
 from tests.helpers.paths import ROOT
-from tests.helpers.tiny_trainings import BUNDLES
+from tests.helpers.tiny_data import BUNDLES
 
 # Two rounds; the second starts from zeros in place of the mean of the clients, so that it shows what it starts from.
 ROUNDS = """

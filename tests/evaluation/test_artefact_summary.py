@@ -1,16 +1,12 @@
-"""Areas under the curve of artefacts, by hand, and the tables and curves they make."""
+"""Areas under the curve of artefacts, by hand."""
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
-import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from shared.evaluation.artefact_summary import SCORES, summarise_artefacts
-from shared.reports.artefact_page import detection_tables, severity_curves
 
 
 def volume(subject: str, artefact: str, severity: int, values: tuple[float, ...]) -> dict[str, Any]:
@@ -71,18 +67,3 @@ def test_order_of_the_volumes_does_not_matter(summary):
     turned = summarise_artefacts(volumes()[::-1], resamples=200)
     for one, other in zip(sorted(summary, key=key), sorted(turned, key=key), strict=True):
         assert one["auroc"] == other["auroc"] and one["gain"] == other["gain"]
-
-
-def test_tables_hold_a_line_for_each_artefact_and_severity(summary):
-    auroc, auprc = detection_tables(summary, SCORES)
-    for page, name in ((auroc, "AUROC"), (auprc, "AUPRC")):
-        assert f"<h2>{name}</h2>" in page and page.count("<tr>") == 1 + 3
-    line = auroc.split("<tr>")[2]
-    assert line.count("<td>") == 2 + len(SCORES) and "1.000 (1.000 to 1.000)" in line
-
-
-def test_curves_are_a_picture(summary):
-    picture = severity_curves(summary, SCORES)
-    assert len(picture) < 150_000
-    shown = imread(io.BytesIO(picture))
-    assert shown.shape[1] == 1100 and np.unique(shown[..., :3].reshape(-1, 3), axis=0).shape[0] > 10

@@ -37,6 +37,11 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def number(cell: str) -> float:
+    """A cell of a table; an empty one is undefined."""
+    return float(cell or "nan")
+
+
 def report_rows(folder: Path) -> dict[str, dict[str, str]]:
     return {row["case_id"]: row for row in table(folder / "report.csv")}
 

@@ -2,70 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
+import pytest
 from monai.bundle import ConfigParser
 
-from shared.methods.tsgm.cyclegan import CycleGAN
-from shared.runs.weights import save_half
-from shared.simulation import phantom_brain, phantom_tibia
-from tests.helpers.bundle import Bundle, tumours_and_healthy
+from tests.helpers.bundle import Bundle
+from tests.helpers.tiny_data import BUNDLES, UNET, within
 
-UNET = {"unet#multipliers": [1, 2], "unet#attention_levels": [1]}
-
-
-def itermask3d(folder: Path) -> dict[str, Any]:
-    phantom_brain.write_dataset(folder, 8, [None], ["t1"], 4.0, seed=0)
-    return {"dataset_dir": str(folder), "spacing": [4, 4, 4], "box": [48, 48, 48], "network_def#width": 2}
+EPOCHS = 6  # of a whole training
+VAL_INTERVAL = 2  # epochs; the last one is validated
+TSGM = "brain_mri_anomaly_tsgm"
+MACDM = "tibia_radiograph_synthesis_macdm"
 
 
-def mmccd(folder: Path) -> dict[str, Any]:
-    phantom_brain.write_dataset(folder, 8, [None], ["flair", "t1"], 4.0, seed=0)
-    few = {"slices_per_case": 2, "cases_per_batch": 2}
-    return {"datalist": str(folder / "datalist.json"), "pixel_mm": 8, "unet#width": 4, **UNET, **few}
+@dataclass(frozen=True)
+class Training:
+    """A training of a bundle: its configs, and options beside those that the bundle's data come with.
 
-
-def tsgm(folder: Path) -> dict[str, Any]:
-    (folder / "list.json").write_text(json.dumps(tumours_and_healthy(folder, ("t1", "t1ce", "flair"), spacing=5.0)))
-    torch.manual_seed(0)
-    save_half(CycleGAN(3, residual=True, width=4, blocks=1).generators, folder / "cyclegan.pt")
-    files = {"datalist": str(folder / "list.json"), "cyclegan_weights": str(folder / "cyclegan.pt")}
-    small = {"pixel_mm": 4, "unet#width": 8, **UNET, "generator#width": 4, "generator#blocks": 1}
-    return {**files, **small, "pairs_per_epoch": 4, "batch_size": 2, "val_pairs": 2, "pool_size": 3}
-
-
-def macdm(folder: Path) -> dict[str, Any]:
-    phantom_tibia.write_dataset(folder, 8, [None, "corner"], 48, seed=0)
-    few = {"samples_per_epoch": 4, "batch_size": 2, "val_noises": 1}
-    return {"dataset_dir": str(folder), "size": 32, "unet#width": 16, **UNET, **few}
-
-
-BUNDLES = {
-    "brain_mri_anomaly_itermask3d": itermask3d,
-    "brain_mri_anomaly_mmccd": mmccd,
-    "brain_mri_anomaly_tsgm": tsgm,
-    "tibia_radiograph_synthesis_macdm": macdm,
-}
-
-
-class Training(NamedTuple):
-    """A training of a bundle: its configs, and options beside those that the bundle's data come with."""
+    Args:
+        bundle: name.
+        configs: overlays last.
+        options: beside those of the data.
+        steps: of an epoch.
+        faulty: options whose value is a list with bad cases, names of files; the data's own value is without them.
+        metric: by which the best weights are chosen; empty: the last ones are kept.
+        averaged: the averaged weights are kept.
+        together: config of several processes, where there is one.
+    """
 
     bundle: str
     configs: str
     options: dict[str, Any]
-
-    def prepare(self, folder: Path) -> Callable[..., dict[str, Any]]:
-        """Write the data below a folder; returns ``options(out, **more)`` of a run that writes to ``out``."""
-        folder.mkdir()
-        given = {**BUNDLES[self.bundle](folder), "num_workers": 0, "val_interval": 1, **self.options}
-        given = {key: value for key, value in given.items() if key.split("#")[0] in self.parsed.get()}
-        return lambda out, **more: {**given, "ckpt_dir": out, "output_dir": out, **more}
+    steps: int
+    faulty: dict[str, str] = field(default_factory=dict)
+    metric: str = "val_loss"
+    averaged: bool = True
+    together: str = "multi_gpu_train.json"
 
     @property
     def checkout(self) -> Bundle:
@@ -76,6 +52,15 @@ class Training(NamedTuple):
         """The configs, in this process."""
         return self.checkout.parsed(*self.configs.replace(".json", "").split())
 
+    def prepare(self, folder: Path) -> dict[str, Any]:
+        """Write the data into a folder; returns the options of a training on them."""
+        folder.mkdir(parents=True)
+        given = {**BUNDLES[self.bundle](folder), "num_workers": 0, "val_interval": VAL_INTERVAL, **self.options}
+        given |= {"generated": str(folder / given["generated"])} if "generated" in given else {}
+        given["max_epochs"] = EPOCHS
+        keys = self.parsed.get()
+        return {key: value for key, value in given.items() if key.split("#")[0] in keys}
+
     def run(self, options: dict[str, Any]) -> CompletedProcess[str]:
         """Run to the end."""
         return self.checkout.run(self.configs, options)
@@ -85,17 +70,41 @@ class Training(NamedTuple):
         return self.checkout.start(self.configs, options, log)
 
 
-SMALL_CLASSIFIER = {key.replace("unet", "classifier"): value for key, value in {"unet#width": 16, **UNET}.items()}
-SMALL_UNET = {"network_def#channels": [4, 4, 8, 8, 8]}
+LEARNING = {"learning_rate": 0.01, "ema_momentum": 0.2}
+CLASSIFIER = {**LEARNING, **within("classifier_net", {"width": 16, **UNET})}
+FEW = {"datalist": "faulty.json"}
+SEGMENTER = {"network_def#channels": [4, 4, 8, 8, 8], "generated": "generated.json"}
+ARMS = "reference_plus_generated.json reference_augmented.json"
+RESNET = {"samples_per_epoch": 12}  # not the number of cases
+PLAIN: dict[str, Any] = {"averaged": False, "together": ""}
 TRAININGS = {
-    "itermask3d": Training("brain_mri_anomaly_itermask3d", "train.json", {}),
-    "mmccd": Training("brain_mri_anomaly_mmccd", "train.json", {}),
-    "tsgm cyclegan": Training("brain_mri_anomaly_tsgm", "train_cyclegan.json", {}),
-    "tsgm": Training("brain_mri_anomaly_tsgm", "train.json", {}),
-    "macdm denoiser": Training("tibia_radiograph_synthesis_macdm", "train.json", {}),
-    "macdm classifier": Training(
-        "tibia_radiograph_synthesis_macdm", "train.json train_classifier.json", SMALL_CLASSIFIER
+    "itermask3d": Training("brain_mri_anomaly_itermask3d", "train.json", {}, steps=2, faulty=FEW, metric="val_mse"),
+    "mmccd": Training("brain_mri_anomaly_mmccd", "train.json", LEARNING, steps=2, faulty=FEW),
+    "tsgm cyclegan": Training(
+        TSGM,
+        "train_cyclegan.json",
+        {},
+        steps=3,
+        faulty=FEW,
+        metric="",
+        averaged=False,
+        together="multi_gpu_train_cyclegan.json",
     ),
-    "macdm resnet34": Training("tibia_radiograph_synthesis_macdm", "train_resnet34.json", {}),
-    "macdm unet": Training("tibia_radiograph_synthesis_macdm", "train_resnet34.json train_unet.json", SMALL_UNET),
+    "tsgm": Training(TSGM, "train.json", LEARNING, steps=3, faulty=FEW),
+    "macdm denoiser": Training(MACDM, "train.json", LEARNING, steps=2, faulty=FEW),
+    "macdm classifier": Training(MACDM, "train.json train_classifier.json", CLASSIFIER, steps=2, faulty=FEW),
+    "macdm resnet18": Training(MACDM, "train_resnet34.json resnet18.json reference.json", RESNET, steps=3, **PLAIN),
+    "macdm resnet34": Training(MACDM, "train_resnet34.json", RESNET, steps=3, **PLAIN),
+    "macdm unet": Training(
+        MACDM,
+        f"train_resnet34.json train_unet.json {ARMS}",
+        SEGMENTER,
+        steps=2,
+        faulty={"generated": "faulty_generated.json"},
+        **PLAIN,
+    ),
 }
+SLOW = {"macdm resnet34"}  # its configs are those of ResNet-18, its weights twice as many
+ALL = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in TRAININGS]
+QUICK = "itermask3d"
+FIRST = [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TRAININGS]

@@ -9,30 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.reports.canonical_slices import X, Z, axial_slices, canonical_case, main_slice, position_mm
 from shared.reports.case_picture import LABEL_COLOUR, MASK_COLOUR, case_picture
+from tests.helpers.drawn_brains import AFFINE, SHAPE, brain_with_lesion, stored_as
 from tests.helpers.real_data import DATA, needs_data
 
 REAL = DATA / "ms_mni" / "patient26"
-SHAPE = (40, 48, 36)
-AFFINE = np.array([[4.0, 0, 0, -78], [0, 4, 0, -94], [0, 0, 4, -60], [0, 0, 0, 1]])  # RAS, 4 mm
-
-
-def brain_with_lesion(centre=(30, 26, 24)):
-    """An ellipsoid brain with a ball-shaped lesion: image, pseudo-healthy, map and mask in RAS."""
-    grid = np.indices(SHAPE)
-    middle = (np.array(SHAPE) - 1) / 2
-    brain = sum(((grid[a] - middle[a]) / (0.42 * SHAPE[a])) ** 2 for a in range(3)) < 1
-    mask = sum((grid[a] - centre[a]) ** 2 for a in range(3)) <= 9
-    texture = np.random.default_rng(0).normal(100, 10, SHAPE)
-    return np.where(brain, texture, 0), np.where(brain, 100.0, 0), 2.0 * mask, mask.astype(np.uint8)
-
-
-def stored_as(volumes, codes, affine=AFFINE):
-    """The same anatomy stored in another orientation, and its affine."""
-    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt(codes))
-    turned = [np.ascontiguousarray(nib.apply_orientation(volume, turn)) for volume in volumes]
-    return turned, affine @ nib.orientations.inv_ornt_aff(turn, volumes[0].shape)
 
 
 def pixels(png):
@@ -89,23 +70,6 @@ def test_anisotropic_voxels_keep_their_shape_in_mm():
     affine = AFFINE @ np.diag([1, 1, 2, 1])
     tall, flat = (pixels(case_picture(*v, a)) for v, a in ((volumes, AFFINE), (thick, affine)))
     assert abs(tall.shape[0] - flat.shape[0]) <= 30  # two rows, up to a slice of 8 mm cropped differently
-
-
-def test_slices_go_through_the_lesion():
-    centre = (30, 26, 24)
-    image, healthy, anomaly_map, mask = brain_with_lesion(centre)
-    names = ("image", "pseudo_healthy", "anomaly_map", "mask")
-    case = canonical_case(dict(zip(names, (image, healthy, anomaly_map, mask))), AFFINE)
-    for axis in range(3):
-        assert position_mm(case, axis, main_slice(case, axis)) == AFFINE[axis, 3] + 4 * centre[axis]
-    chosen = axial_slices(case)
-    assert main_slice(case, Z) in chosen and len(chosen) == 3 and chosen == sorted(chosen, reverse=True)
-    assert min(-np.diff(chosen)) * 4 >= 10  # mm
-    # Without a mask: through the maximum of the map.
-    peak = np.where(np.indices(SHAPE)[0] == 12, 0.1, 0.0) * (image != 0)
-    peak[14, 20, 17] = 0.7
-    case = canonical_case(dict(zip(names, (image, healthy, peak, 0 * mask))), AFFINE)
-    assert position_mm(case, X, main_slice(case, X)) == AFFINE[0, 3] + 4 * 14
 
 
 @pytest.mark.parametrize("codes", ["RAS", "PIR"])

@@ -7,15 +7,12 @@ import csv
 import json
 import os
 import re
-import shlex
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from shared.reports.page import Html, table, write_report
-from shared.runs.run_information import run_information
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 FAILURE = {
@@ -138,10 +135,3 @@ def test_table_escapes_all_but_html():
     cells = re.findall("<td>(.*?)</td>", made)
     assert cells == ["<b>x</b>", "&lt;i&gt;", "0.1235", "", "1234568", "a; 2"]
     assert "<th>&lt;h&gt;</th>" in made and isinstance(made, Html)
-
-
-def test_run_information(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["run", "--image", "a b.nii"])
-    facts = run_information()
-    assert shlex.split(facts["command"]) == sys.argv
-    assert facts["numpy"] == np.__version__ and {"python", "torch", "monai", "platform"} <= set(facts)

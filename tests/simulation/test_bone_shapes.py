@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from shared.simulation.bone_shapes import Nucleus, Waves, occupancy
-from shared.simulation.infant_ankle import draw_ankle
 from tests.helpers.plain_bones import CYLINDER, FLAT
 
 
@@ -92,25 +91,3 @@ def test_waves_have_their_size_and_length() -> None:
     assert waves(a, b).std() == pytest.approx(0.3, rel=0.1)
     length = 2 * np.pi / np.linalg.norm(waves.numbers, axis=1)
     assert length.min() >= 2 and length.max() <= 16
-
-
-def test_ankles_have_sizes_of_infants_and_an_epiphysis_late() -> None:
-    ankles = [draw_ankle(np.random.default_rng(seed)) for seed in range(60)]
-    ages = np.array([ankle.age_months for ankle in ankles])
-    assert 0 <= ages.min() < 2 and 10 < ages.max() <= 12
-    shafts, metaphyses = (np.array([2 * getattr(a.tibia, k)[0] for a in ankles]) for k in ("shaft", "metaphysis"))
-    assert 6.5 < shafts.min() and shafts.max() < 13 and 12 < metaphyses.min() and metaphyses.max() < 23
-    assert np.corrcoef(ages, shafts)[0, 1] > 0.5
-    assert all(a.fibula.shaft[0] < 0.6 * a.tibia.shaft[0] and a.fibula.physis[0] > 8 for a in ankles)
-    ossified = np.array([len(a.nuclei) == 3 for a in ankles])
-    assert not ossified[ages < 4].any() and ossified[ages > 11].all()
-
-
-def test_soft_tissue_is_thickest_inside_and_none_outside() -> None:
-    leg = draw_ankle(np.random.default_rng(0)).soft_tissue
-    x, z = np.linspace(-60, 60, 241)[:, None], np.array([[5.0, 30.0]])
-    paths = leg.paths(x, z)
-    whole = paths["soft"] + paths["fat"]
-    assert (paths["soft"] >= 0).all() and (paths["fat"] >= 0).all() and (whole[[0, -1]] == 0).all()
-    assert ((whole > 0).sum(0) * 0.5 > 28).all() and ((whole > 0).sum(0) * 0.5 < 75).all()
-    assert np.abs(whole.argmax(0) * 0.5 - 60 - leg.middle).max() < 2.5 and (whole.max(0) < 80).all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,14 +12,9 @@ import numpy as np
 import pytest
 from monai.transforms import LoadImage
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
-from shared.simulation import bone_projection
-from shared.simulation.bone_projection import STEP, Pose, project
-from shared.simulation.infant_ankle import draw_ankle
 from shared.simulation.phantom_tibia import SimulatedRadiograph, main, make_radiograph, write_radiograph
 from tests.helpers.paths import ROOT
-from tests.helpers.plain_bones import CYLINDER
 
 SEEDS = (0, 1, 2, 3)
 LESIONS = ("corner", "bucket_handle")
@@ -79,37 +73,6 @@ def test_lesions_are_small_at_the_end_of_the_tibia_and_darker_than_the_twin(seed
     assert np.nonzero(mask)[1].min() > y.max() - 11 / ill.pixel_mm
     change = ill.image - twin.image
     assert np.percentile(change[mask], 10) < -0.02  # the lucent line
-
-
-def test_the_mask_is_the_shadow_of_the_bone() -> None:
-    bone = CYLINDER
-    right = np.arange(-20, 20, 0.1) + 0.05
-    pose = Pose(Rotation.from_euler("y", 10, degrees=True).as_matrix(), (2.0, -8.0))
-    shadow = project(bone, pose, right, right[::-1], np.random.default_rng(0))
-    physis = pose.place(bone.physis)
-    # Ten mm wide across the axis, up to the top of the field; the square end turns about its middle.
-    length = (20 - physis[2]) / np.cos(np.deg2rad(10))
-    assert shadow.bone.sum() * 0.01 == pytest.approx(10 * length, rel=0.01)
-    assert not shadow.lesion.any()
-    assert ((shadow.mineral > 0.4) <= ndimage.binary_dilation(shadow.bone, iterations=3)).all()
-    row = 100  # up = 10: the path through the two walls and the marrow at the middle, across a tilted cylinder
-    middle = shadow.mineral[shadow.bone[:, row], row]
-    assert middle[len(middle) // 2 - 5 : len(middle) // 2 + 5].mean() == pytest.approx(3 * 0.8 + 7 * 0.06, rel=0.1)
-
-
-def test_bands_cover_the_bones_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bone_projection, "_texture", lambda rng, box, low, high: np.float32(1))
-    right = np.arange(-28, 28, 0.7)
-    along = STEP * np.arange(-80, 80)
-    ankle = draw_ankle(np.random.default_rng(1))
-    pose = Pose(Rotation.from_euler("zxy", (15, -15, 15), degrees=True).as_matrix(), (0.0, -8.0))
-    tapering = replace(CYLINDER, metaphysis=(11.0, 11.0), flare=5.0)  # the narrower the band above, the more is cut off
-    for bone in (ankle.tibia, ankle.fibula, tapering):
-        shadow = project(bone, pose, right, right[::-1], np.random.default_rng(0))
-        surface = bone.surface(pose.points(right, along, right[::-1]))
-        truth = STEP * bone.mineral(surface, np.float32(1), STEP).sum(1)
-        np.testing.assert_allclose(shadow.mineral, truth, atol=1e-4)
-        np.testing.assert_array_equal(shadow.bone, (surface.distance < 0).any(1))
 
 
 def test_the_field_and_the_anatomy_do_not_depend_on_the_size() -> None:

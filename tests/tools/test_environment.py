@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import environment, run_tests
+from tools import environment
 from tools.environment import EnvironmentFailure, environment_python, is_complete, python_of
 
 
@@ -129,17 +129,3 @@ def test_what_a_bare_python_runs_needs_the_standard_library_only(name):
     names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "tools"}
-
-
-def test_pytest_gets_the_fast_set_all_or_the_users_selection():
-    python, start = Path("python"), ["python", "-m", "pytest", *run_tests.PARALLEL]
-    assert run_tests.pytest_command(python, []) == [*start, *run_tests.FAST]
-    assert run_tests.pytest_command(python, ["--all", "-x", "tests/brains"]) == [*start, "-x", "tests/brains"]
-    assert run_tests.pytest_command(python, ["-m", "slow"])[-4:] == [*run_tests.FAST, "-m", "slow"]  # the last -m holds
-
-
-def test_run_tests_passes_on_pytests_exit_code_and_runs_at_the_root(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_tests, "environment_python", lambda: Path(sys.executable))
-    assert run_tests.main(["-n", "0", "--collect-only", "-q", "tests/tools/test_environment.py"]) == 0
-    assert run_tests.main(["-n", "0", "-q", "tests/no_such_test.py"]) == 4

@@ -1,4 +1,4 @@
-"""serve_monai_label: the app it lays out, its command, and the real server with all it offers."""
+"""serve_monai_label: its command, and the real server with all it offers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ from PIL import Image
 
 from shared.runs.weights import sha256
 from shared.simulation.phantom_brain import make_phantom
-from shared.simulation.phantom_tibia import make_radiograph
-from tools import monai_label_app
-from tools.bundle_checks import wrong_metadata, wrong_properties
+from tests.helpers.ankle import ankle, assert_right, make_png
 from tools.environment import MONAI_LABEL, environment_python
 from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER, command, main
 
@@ -45,72 +43,6 @@ def test_the_server_is_started_offline_on_the_loopback_interface_with_the_bundle
     words = command(Path("python"), given)
     assert words[words.index("models") + 1] == f"{ITERMASK3D},{MMCCD}"
     assert ("zoo_source", "local") in zip(words, words[1:]) and ("--host", "127.0.0.1") in zip(words, words[1:])
-
-
-def test_the_stand_in_has_what_monai_label_imports_and_gives_way_to_a_real_torchvision(tmp_path, monkeypatch):
-    monkeypatch.setattr(monai_label_app.importlib.util, "find_spec", lambda name: None)
-    monai_label_app.write_stand_in(tmp_path)
-    imports = "from torchvision.utils import make_grid, save_image"
-    done = subprocess.run([sys.executable, "-c", imports], env={**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert done.returncode == 0
-    monkeypatch.setattr(monai_label_app.importlib.util, "find_spec", lambda name: object())
-    monai_label_app.write_stand_in(tmp_path)
-    assert not tmp_path.exists()
-
-
-def test_a_bundle_is_copied_once_and_with_the_code_it_needs(tmp_path, monkeypatch):
-    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: folder.mkdir(parents=True))
-    copy = tmp_path / "monaibundle" / "model" / ITERMASK3D
-    monkeypatch.setattr(monai_label_app, "stage", lambda bundle, folder: folder.mkdir(parents=True) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        monai_label_app.main([str(tmp_path), ITERMASK3D])
-    assert not copy.exists()
-    monkeypatch.undo()
-    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
-    monai_label_app.main([str(tmp_path), ITERMASK3D])
-    assert (copy / "scripts" / "shared" / "methods" / "itermask3d" / "inferer.py").is_file()
-    (copy / "models" / "model.pt").write_text("trained here")
-    monai_label_app.main([str(tmp_path), ITERMASK3D])
-    assert (copy / "models" / "model.pt").read_text() == "trained here"
-
-
-def test_the_segmenter_of_macdm_becomes_a_bundle_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
-    monai_label_app.main([str(tmp_path), SEGMENTER])
-    bundle = tmp_path / "monaibundle" / "model" / SEGMENTER
-    assert sha256(bundle / "models" / "model.pt") == sha256(MACDM / "models" / "segmenter" / "model.pt")
-    assert {file.name for file in (bundle / "configs").iterdir()} == {"inference.json", "metadata.json"}
-    metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    assert not [*wrong_metadata(metadata), *wrong_properties(bundle / "configs")]
-    assert metadata["version"] in metadata["changelog"]
-    make_png(tmp_path / "ankle.png")
-    words = ["--config_file", "configs/inference.json", "--image", str(tmp_path / "ankle.png"), "--output_dir", "out"]
-    done = subprocess.run([sys.executable, "-m", "monai.bundle", "run", *words], cwd=bundle, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    assert_right(np.asarray(Image.open(bundle / "out" / "ankle_label.png")))
-
-
-def ankle() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A radiograph with a fracture, its bone and its lesion, 256 rows of 150 pixels."""
-    made = make_radiograph(70001, "corner")
-    image, tibia, lesion = (a.T[:, 60:210] for a in (made.image, made.tibia_mask > 0, made.lesion_mask > 0))
-    return image, tibia | lesion, lesion
-
-
-def make_png(path: Path) -> None:
-    Image.fromarray(np.round(65535 * ankle()[0]).astype(np.uint16)).save(path)
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * (one & other).sum() / (one.sum() + other.sum())
-
-
-def assert_right(label: np.ndarray) -> None:
-    """A label map in rows and columns outlines bone and lesion of :func:`ankle` where they are."""
-    _, bone, lesion = ankle()
-    assert label.shape == bone.shape and set(np.unique(label)) == {0, 1, 2}
-    assert dice(label > 0, bone) > 0.95 and dice(label == 2, lesion) > 0.6
-    assert max(dice(wrong > 0, bone) for wrong in (label[::-1], label[:, ::-1], label[::-1, ::-1])) < 0.9
 
 
 @pytest.fixture(scope="module")

@@ -6,134 +6,37 @@ The brains are 2 ``UNITS`` times an image whose median is 0.5 in each slice.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
 
 from shared.diffusion.noise_levels import geometric_sigmas
 from shared.methods.tsgm.inferer import CycleGANInferer, TSGMInferer
-from shared.methods.tsgm.pseudo_healthy import IntensityFusionInferer
 from tests.helpers.facts import facts_of_batch
-
-SEQUENCES = ["t1", "t1ce", "flair"]
-UNITS = torch.tensor([1.25, 0.8, 2.0])
-SIZE = 16
-X, Y = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
-TISSUE = torch.tensor([0.25, 0.5, 0.75, 0.5])[(X + 2 * Y) % 4]  # its median is 0.5, also with a small lesion
-BRAIN = torch.zeros(SIZE, SIZE, 4)  # slice 1 is empty
-BRAIN[2:14, 1:15, 0] = BRAIN[3:13, 2:14, 2] = BRAIN[4:12, 2:14, 3] = 1
-NUMBERS = [0, 2, 3]
-LESION = torch.zeros(SIZE, SIZE, 4)
-LESION[6:9, 5:8, 2] = 1
-SIGMA_MIN, SIGMA_MAX = 0.01, 80.0
-BRIGHT = dict.fromkeys(SEQUENCES, "bright")
-WEIGHTS = {"t1": 1.0, "t1ce": 3.0, "flair": 6.0}
-FLAIR = {"fusion_weights": {"t1": 0.0, "t1ce": 0.0, "flair": 1.0}}
-ONE_STEP = torch.tensor([SIGMA_MAX, 0.0])
-FAST = {
-    "sequences": SEQUENCES,
-    "errors": BRIGHT,
-    "fusion_weights": WEIGHTS,
-    "sigmas": geometric_sigmas(3, SIGMA_MIN, SIGMA_MAX),
-    "amp": False,
-}
-
-
-class Denoiser:
-    """In place of the network: draws ``channels`` sequences together, each by :meth:`clean`."""
-
-    def __init__(self, channels: int = 3) -> None:
-        self.channels, self.calls = channels, []
-
-    def __call__(self, x, sigma, condition, present=None):
-        self.calls.append((x.clone(), float(sigma)))
-        assert x.shape[1] == self.channels
-        full = torch.full_like(x, 1e9)  # of absent sequences it means nothing
-        shown = list(range(self.channels)) if present is None else present[0].nonzero()[:, 0].tolist()
-        full[:, shown] = self.clean(x[:, shown], float(sigma), condition[:, shown], shown)
-        return full
-
-    def clean(self, x: torch.Tensor, sigma: float, condition: torch.Tensor, shown: list[int]) -> torch.Tensor:
-        raise NotImplementedError
-
-
-class Healthy(Denoiser):
-    """Knows the healthy brain by heart."""
-
-    def clean(self, x, sigma, condition, shown):
-        return TISSUE.expand_as(x)
-
-
-class Unchanged(Denoiser):
-    def clean(self, x, sigma, condition, shown):
-        return condition
-
-
-class Mixing(Denoiser):
-    """Depends on all it is given, and on its neighbours in the slice."""
-
-    def clean(self, x, sigma, condition, shown):
-        return torch.tanh(0.3 * x + 0.5 * condition.roll(1, -1) + x.roll(2, -2) * condition) + 0.01 * sigma
-
-
-class SampleBySample(Denoiser):
-    """The healthy brain and so much more, another amount in each call; every second sample is drawn mirrored."""
-
-    def __init__(self, more: list[float]) -> None:
-        super().__init__()
-        self.more = more
-
-    def clean(self, x, sigma, condition, shown):
-        call = len(self.calls) - 1
-        return ((TISSUE.flip(0) if call % 2 else TISSUE) + self.more[call]).expand_as(x)
-
-
-class OneSided(Denoiser):
-    """Takes 0.1 off the first half of the rows, whatever is there."""
-
-    def clean(self, x, sigma, condition, shown):
-        return condition - 0.1 * (torch.arange(x.shape[2]) < x.shape[2] // 2).float()[:, None]
-
-
-class LinearGaussian(Denoiser):
-    """Exact for healthy images N(M, C), each pixel by itself, seen in the patient's as these plus N(0, R)."""
-
-    M = torch.tensor([0.4, 0.5, 0.6])
-    C = torch.tensor([[0.06, 0.02, -0.01], [0.02, 0.04, 0.0], [-0.01, 0.0, 0.08]])
-    R = torch.diag(torch.tensor([0.02, 0.05, 0.04]))
-
-    def posterior(self, condition: torch.Tensor, shown: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean ``B P X Y`` and covariance ``P P``."""
-        mean, prior, noise = self.M[shown], self.C[shown][:, shown], self.R[shown][:, shown]
-        gain = prior @ torch.linalg.inv(prior + noise)
-        centred = condition - mean[:, None, None]
-        return mean[:, None, None] + torch.einsum("pq,bqxy->bpxy", gain, centred), prior - gain @ prior
-
-    def clean(self, x, sigma, condition, shown):
-        mean, covariance = self.posterior(condition, shown)
-        kept = covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(len(shown)))
-        return mean + torch.einsum("pq,bqxy->bpxy", kept, x - mean)
-
-
-def patient(change: float = 0.0, absent: tuple[str, ...] = (), brain: torch.Tensor = BRAIN) -> torch.Tensor:
-    """``4 X Y Z``: all sequences, changed in the lesion by so much in half-median units, and the brain mask."""
-    images = [unit * (TISSUE[..., None] + change * LESION) * brain - 3 for unit in UNITS]
-    images = [image * torch.nan if name in absent else image for name, image in zip(SEQUENCES, images, strict=True)]
-    return torch.stack([*images, brain])
-
-
-def run(network: Any, volume: torch.Tensor, **settings: Any) -> torch.Tensor:
-    """``5 X Y Z``: map, healthy t1, t1ce and flair, standard deviation."""
-    return TSGMInferer(**{**FAST, **settings})(volume[None], network)[0]
-
-
-def close(found: torch.Tensor, expected: torch.Tensor, atol: float = 1e-5) -> None:
-    torch.testing.assert_close(found, expected, atol=atol, rtol=1e-5, equal_nan=True)
-
-
-def share(*names: str) -> dict[str, float]:
-    return {name: WEIGHTS[name] / sum(WEIGHTS[n] for n in names) for name in names}
+from tests.helpers.tsgm_patients import (
+    BRAIN,
+    FAST,
+    FLAIR,
+    LESION,
+    NUMBERS,
+    ONE_STEP,
+    SEQUENCES,
+    SIGMA_MAX,
+    SIGMA_MIN,
+    SIZE,
+    UNITS,
+    Healthy,
+    LinearGaussian,
+    Mixing,
+    OneSided,
+    SampleBySample,
+    Unchanged,
+    X,
+    close,
+    patient,
+    run,
+    share,
+)
 
 
 class TestMap:
@@ -207,54 +110,6 @@ class TestMap:
         close(found[4], float(torch.tensor(maps).std(correction=0)) * unit * BRAIN)
 
 
-def start_of(network: Denoiser) -> torch.Tensor:
-    return torch.cat([x for x, sigma in network.calls if sigma == SIGMA_MAX])
-
-
-class TestNoise:
-    def test_starts_from_the_highest_noise_level(self):
-        network = Healthy()
-        run(network, patient(), samples=50)
-        start = start_of(network) / SIGMA_MAX
-        assert abs(float(start.mean())) < 5 / math.sqrt(start.numel())
-        assert abs(float(start.var()) - 1) < 5 * math.sqrt(2 / start.numel())
-
-    def test_every_sample_slice_and_sequence_has_its_own(self):
-        network = Healthy()
-        run(network, patient(), samples=5)
-        fields = start_of(network).flatten(2).flatten(0, 1)
-        assert len(fields) == 5 * 3 * 3
-        assert torch.corrcoef(fields).fill_diagonal_(0).abs().max() < 6 / SIZE
-
-    @pytest.mark.parametrize("sampler", ["dpmpp_2m", "ancestral", "predictor_corrector"])
-    def test_neither_batches_nor_other_slices_change_a_slice(self, sampler: str):
-        settings, volume = {"sampler": sampler, "samples": 2}, patient(0.4)
-        found = run(Mixing(), volume, batch_size=64, **settings)
-        for size in (1, 4):
-            close(run(Mixing(), volume, batch_size=size, **settings), found)
-        alone = run(Mixing(), patient(0.4, brain=BRAIN * torch.tensor([0, 0, 1, 0])), **settings)
-        close(alone[..., 2], found[..., 2])
-        assert not alone[0][..., 3].any() and found[0][..., 3].any()
-        assert not torch.allclose(run(Mixing(), volume, seed=1, **settings), found)
-
-    def test_a_slice_alone_has_the_same_noise_to_the_bit(self):
-        beside, alone = Healthy(), Healthy()
-        run(beside, patient(), samples=2)
-        run(alone, patient(brain=BRAIN * torch.tensor([0, 0, 1, 0])), samples=2)
-        assert torch.equal(start_of(beside)[[1, 4]], start_of(alone))
-
-    def test_volumes_of_a_batch_do_not_mix(self):
-        inferer = TSGMInferer(**FAST)
-        volumes = [patient(0.4), patient(-0.2, absent=("t1",))]
-        both = inferer(torch.stack(volumes), Mixing())
-        for volume, found in zip(volumes, both, strict=True):
-            close(found, run(Mixing(), volume))
-        facts = facts_of_batch(both)
-        assert [given["sequences"] for given in facts] == ["t1 t1ce flair", "t1ce flair"]
-        assert [given["network_evaluations"] for given in facts] == [9, 9]
-        assert facts_of_batch(inferer(volumes[0][None], Mixing())) == facts[:1], "of this call alone"
-
-
 def deviations(found: torch.Tensor, expected: torch.Tensor, variance: float) -> torch.Tensor:
     """Of the brain's voxels, in standard errors."""
     return (found - expected)[BRAIN > 0] / math.sqrt(variance)
@@ -313,45 +168,6 @@ class TestPosterior:
         assert (both[:4] - drawn[:4]).abs().max() > 0.01
 
 
-class TestAbsentSequences:
-    def test_are_not_drawn_and_the_others_take_their_weight(self):
-        found = run(Healthy(), patient(0.4, ("t1ce",)))
-        weights = share("t1", "flair")
-        close(found[0], 0.4 * (weights["t1"] * UNITS[0] + weights["flair"] * UNITS[2]) * LESION)
-        assert found[2].isnan().all() and found[[0, 1, 3, 4]].isfinite().all()
-
-    def test_are_not_shown_to_the_network(self):
-        class Watching(Healthy):
-            def __call__(self, x, sigma, condition, present=None):
-                assert present.tolist() == [[1, 0, 1]] * len(x)
-                assert not x[:, 1].any() and not condition[:, 1].any()
-                return super().__call__(x, sigma, condition, present)
-
-        run(Watching(), patient(0.4, ("t1ce",)))
-
-    @pytest.mark.parametrize("sampler", ["dpmpp_2m", "ancestral", "predictor_corrector"])
-    def test_change_nothing_for_a_network_that_draws_each_sequence_on_its_own(self, sampler: str):
-        settings = {"sampler": sampler, "samples": 2}
-        together = run(Mixing(1), patient(0.4), **settings)
-        for n, name in enumerate(SEQUENCES):
-            alone = run(Mixing(1), patient(0.4, tuple(s for s in SEQUENCES if s != name)), **settings)
-            close(alone[1 + n], together[1 + n])
-
-    def test_leave_the_noise_of_the_others_as_it_was(self):
-        network, without = Healthy(), Healthy()
-        run(network, patient())
-        run(without, patient(absent=("t1",)))
-        assert torch.equal(start_of(network)[:, 1:], start_of(without)[:, 1:])
-
-    def test_one_must_be_there(self):
-        with pytest.raises(ValueError, match="no sequence given"):
-            run(Healthy(), patient(absent=tuple(SEQUENCES)))
-
-    def test_one_must_weigh(self):
-        with pytest.raises(ValueError, match="t1 given, but only others weigh"):
-            run(Healthy(), patient(absent=("t1ce", "flair")), fusion_weights={"t1": 0.0, "t1ce": 0.0, "flair": 1.0})
-
-
 @pytest.mark.parametrize(("sampler", "a_step"), [("dpmpp_2m", 1), ("predictor_corrector", 2)])
 @pytest.mark.parametrize(("channels", "absent", "drawn"), [(3, (), 1), (3, ("t1",), 1), (1, (), 3), (1, ("t1",), 2)])
 def test_evaluations(channels: int, absent: tuple[str, ...], drawn: int, sampler: str, a_step: int):
@@ -372,12 +188,6 @@ def test_options_of_the_sampler_reach_it():
         run(Mixing(), patient(), **settings, sampler_options=options) for options in (None, {"snr": 0.075}, {"snr": 1})
     )
     assert torch.equal(usual, same) and not torch.allclose(usual, bold)
-
-
-@pytest.mark.parametrize("errors", [{**BRIGHT, "flair": "squared"}, {"t1": "bright", "t1ce": "bright"}])
-def test_a_missing_or_unknown_error_is_refused(errors: dict[str, str]):
-    with pytest.raises(ValueError, match="errors needs one of bright, dark, absolute for flair, got"):
-        TSGMInferer(**{**FAST, "errors": errors})
 
 
 def test_an_unknown_sampler_is_refused():
@@ -411,21 +221,3 @@ class TestCycleGAN:
         networks = torch.nn.ModuleDict({"healthy": self.Generator()})
         with pytest.raises(ValueError, match="needs all of t1, t1ce, flair"):
             CycleGANInferer(**self.OPTIONS)(patient(absent=("t1ce",))[None], networks)
-
-
-class TestIntensityFusion:
-    OPTIONS = {"sequences": SEQUENCES, "errors": {"t1": "dark", "t1ce": "absolute", "flair": "bright"}}
-
-    @pytest.mark.parametrize(
-        ("absent", "of_t1", "of_flair"),
-        [((), -0.4 / 1.4, 1 / 1.4), (("t1ce",), -0.4 / 1.4, 1 / 1.4), (("t1",), 0.0, 1.0), (("flair",), -1.0, 0.0)],
-    )
-    def test_is_flair_less_a_share_of_t1(self, absent: tuple[str, ...], of_t1: float, of_flair: float):
-        inferer = IntensityFusionInferer(**self.OPTIONS, fusion_weights={"t1": 0.4, "t1ce": 0.0, "flair": 1.0})
-        volume = patient(0.4)
-        result = inferer(patient(0.4, absent)[None], torch.nn.Identity())
-        found = result[0]
-        close(found[0], of_t1 * (volume[0] + 3) + of_flair * (volume[2] + 3))
-        present = [n for n, name in enumerate(SEQUENCES) if name not in absent]
-        assert (found[1:4][present] == -3).all() and not found[4].any()
-        assert facts_of_batch(result)[0]["network_evaluations"] == 0

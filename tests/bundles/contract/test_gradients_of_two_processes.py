@@ -16,7 +16,7 @@ import pytest
 
 from tests.helpers.bundle import environment
 from tests.helpers.paths import ROOT
-from tests.helpers.tiny_trainings import BUNDLES
+from tests.helpers.tiny_data import BUNDLES
 
 STEP = """
 import copy, json, os, sys

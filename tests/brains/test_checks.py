@@ -1,0 +1,147 @@
+"""What a volume shows: values, litres and grids on either side of their limits, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shared.brains.checks import (
+    check_brain,
+    check_companion,
+    check_extracted,
+    check_mask,
+    check_same_grid,
+    check_values,
+)
+from shared.brains.volume import Volume
+from shared.runs.errors import InputError
+from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, head
+
+INSIDE = BRAIN != 0
+LITRES = 2.5**3 * 1e-6  # of a voxel
+
+
+def volume(data: np.ndarray, key: str = "t1", affine: np.ndarray = AFFINE) -> Volume:
+    return Volume(f"{key}.nii.gz", key, data.astype(np.float32), affine)
+
+
+def in_brain(values: list[float], shares: list[float]) -> Volume:
+    """The brain with some values, each in a share of it."""
+    counts = np.round(np.array(shares) * INSIDE.sum()).astype(int)
+    counts[-1] += INSIDE.sum() - counts.sum()
+    data = np.zeros(BRAIN.shape)
+    data[INSIDE] = np.repeat(values, counts)
+    return volume(data)
+
+
+@pytest.mark.parametrize(
+    ("values", "shares", "problem"),
+    [
+        ([0.0], [1.0], "is 0 in the brain"),
+        ([5.0, 7.0, 9.0], [0.009, 0.982, 0.009], r"is constant in the brain \(7\)"),
+        ([-3.0, 4.0], [0.91, 0.09], "is negative in over 90 % of the brain"),
+    ],
+)
+def test_values_that_cannot_be_normalised_are_refused(values, shares, problem):
+    with pytest.raises(InputError, match=problem):
+        check_values(in_brain(values, shares), INSIDE)
+
+
+@pytest.mark.parametrize(("values", "shares"), [([5.0, 7.0], [0.02, 0.98]), ([-3.0, 4.0], [0.89, 0.11])])
+def test_values_beyond_the_limits_pass(values, shares):
+    check_values(in_brain(values, shares), INSIDE)
+
+
+def test_a_constant_volume_is_refused_and_one_voxel_makes_it_none():
+    everywhere = np.ones(BRAIN.shape, bool)
+    with pytest.raises(InputError, match=r"is constant everywhere \(7\)"):
+        check_values(volume(everywhere * 7), everywhere)
+    check_values(volume(np.where(np.arange(BRAIN.size).reshape(BRAIN.shape) == 5, 8, 7)), everywhere)
+
+
+def test_a_whole_head_is_refused_with_the_commands_that_extract_its_brain():
+    assert check_extracted(volume(BRAIN)) == []
+    with pytest.raises(InputError, match="skull and scalp") as caught:
+        check_extracted(volume(head()))
+    assert "(hd-bet -i t1.nii.gz -o t1_brain.nii.gz, or mri_synthstrip -i t1.nii.gz" in caught.value.remedy
+
+
+def test_of_few_slices_it_is_said_that_they_may_not_show_it():
+    (note,) = check_extracted(volume(BRAIN[:, :, 30:34]), slices=True)
+    assert "so few slices do not always show whether the brain was extracted" in note
+    assert check_extracted(volume(BRAIN), slices=True) == []
+
+
+@pytest.mark.parametrize(("shift_mm", "same"), [(0.2, True), (0.3, False)])
+def test_grids_are_one_where_corners_lie_within_a_tenth_of_a_voxel(shift_mm, same):
+    moved = AFFINE.copy()
+    moved[1, 3] += shift_mm  # of voxels of 2.5 mm
+    if same:
+        check_same_grid(volume(BRAIN, "flair", moved), volume(BRAIN))
+        return
+    with pytest.raises(InputError, match="differs from that of t1.nii.gz by up to 0.3 mm") as caught:
+        check_same_grid(volume(BRAIN, "flair", moved), volume(BRAIN))
+    assert caught.value.key == "flair" and "(linear interpolation)" in caught.value.remedy
+
+
+def test_the_far_corner_counts_and_masks_are_resampled_by_nearest_neighbour():
+    """Voxels 1 % larger: no shift at the first corner, 64 * 0.025 mm along each axis at the last."""
+    wider = AFFINE.copy()
+    wider[:3, :3] *= 1.01
+    with pytest.raises(InputError, match=f"by up to {64 * 0.025 * 3**0.5:.3g} mm") as caught:
+        check_same_grid(volume(INSIDE, "label", wider), volume(BRAIN))
+    assert "(nearest neighbour)" in caught.value.remedy
+
+
+def test_the_thickness_of_a_single_slice_does_not_count():
+    one = BRAIN[:, :, [32]]
+    check_same_grid(volume(one, "label", AFFINE @ np.diag([1, 1, 4, 1])), volume(one))
+
+
+@pytest.mark.parametrize(("shift", "noted"), [(0, False), (5, False), (30, True)])
+def test_share_of_a_mask_beside_the_brain_is_noted_above_a_fifth(shift, noted):
+    """Of the ellipsoid with 60 mm to either side, moved by so many voxels along it, computed from the mask itself."""
+    mask = np.roll(INSIDE, shift, axis=0)
+    beside = 100 * np.mean(~INSIDE[mask])
+    brain, notes = check_mask(volume(mask, "brain_mask"), volume(BRAIN))
+    assert np.array_equal(brain, mask) and (beside > 20) == noted
+    assert notes == ([f"{beside:.0f} % of the brain mask is 0 in the image"] * noted)
+
+
+def test_masks_that_are_empty_or_larger_than_a_brain_are_refused():
+    with pytest.raises(InputError, match="is empty: no voxel above 0"):
+        check_mask(volume(0 * BRAIN, "brain_mask"), volume(BRAIN))
+    litres = BRAIN.size * LITRES
+    with pytest.raises(InputError, match=f"covers {litres:.1f} l, more than a brain"):
+        check_mask(volume(0 * BRAIN + 1, "brain_mask"), volume(BRAIN))
+
+
+@pytest.mark.parametrize(("litres", "said"), [(0.65, None), (0.55, "only 0.55 l of brain"), (0.12, "only 0.12 l")])
+def test_little_brain_is_noted(litres, said):
+    brain = np.zeros(BRAIN.shape, bool)
+    brain.flat[: round(litres / LITRES)] = True
+    notes = check_brain(volume(BRAIN), brain)
+    assert [note.startswith(said) for note in notes] == [True] if said else notes == []
+
+
+def test_too_little_brain_is_refused():
+    brain = np.zeros(BRAIN.shape, bool)
+    brain.flat[: round(0.09 / LITRES)] = True
+    with pytest.raises(InputError, match="holds 90 ml of brain, too little for one"):
+        check_brain(volume(BRAIN), brain)
+
+
+@pytest.mark.parametrize(("share", "noted"), [(0.19, False), (0.21, True)])
+def test_standardised_values_are_noted_above_a_fifth(share, noted):
+    image = in_brain([-2.0, 100.0], [share, 1 - share])
+    assert check_brain(image, INSIDE) == ["21 % of the brain is negative: standardised? Pass the original scan"] * noted
+
+
+def test_notes_on_a_companion_bear_its_key():
+    absent = BRAIN.copy()
+    absent[:26] = 0
+    share = 100 * np.mean(absent[INSIDE] == 0)
+    notes = check_companion(volume(absent, "t2"), volume(BRAIN), INSIDE)
+    assert share > 20 and f"t2: {share:.0f} % of the brain is 0 in it" in notes
+    with pytest.raises(InputError, match="t2.nii.gz .*is 0 in the brain"):
+        check_companion(volume(0 * BRAIN + ~INSIDE, "t2"), volume(BRAIN), INSIDE)

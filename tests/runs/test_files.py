@@ -1,0 +1,47 @@
+"""Files that are replaced are the old ones or the new ones, whole."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.runs.files import replacing
+from shared.runs.output_lock import OutputLock
+from tests.helpers.paths import ROOT
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+def test_the_new_file_appears_when_the_block_ends_well(tmp_path: Path, old: str | None):
+    path = tmp_path / "new folder" / "a.txt"
+    if old:
+        path.parent.mkdir()
+        path.write_text(old)
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == path.parent and (path.read_text() if path.exists() else None) == old
+    assert path.read_text() == "new" and [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_after_an_error_all_is_as_before(tmp_path: Path, error: BaseException):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)), replacing(str(path)) as temporary:
+        temporary.write_text("half of the n")
+        raise error
+    assert path.read_text() == "old" and [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_run_leaves_is_hidden_and_removed_by_the_next_one(tmp_path: Path):
+    """The run is a process that kills itself as it writes."""
+    code = "import os, sys; from shared.runs.files import replacing\n"
+    code += "with replacing(sys.argv[1]) as file:\n    file.write_text('half')\n    os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.txt")], cwd=ROOT)
+    (left,) = tmp_path.iterdir()
+    assert done.returncode == -signal.SIGKILL and left.name.startswith(".a.txt.") and left.read_text() == "half"
+    lock = OutputLock([str(tmp_path)])
+    assert lock and not left.exists() and not (tmp_path / "a.txt").exists()
