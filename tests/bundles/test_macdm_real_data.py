@@ -121,5 +121,5 @@ def test_every_key_of_an_overlay_overrides_one_of_a_config(macdm, overlay):
 
 
 def test_lungs_are_never_mirrored(macdm):
-    plain, own = macdm.config("train.json")["augment"], macdm.config("chest_xray.json")["augment"]
+    plain, own = macdm.config("train.json")["augment_batch"], macdm.config("chest_xray.json")["augment_batch"]
     assert own == {**plain, "flip": 0.0} != plain

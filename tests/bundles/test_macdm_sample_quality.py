@@ -31,19 +31,19 @@ def sets(tmp_path_factory) -> SimpleNamespace:
         Image.fromarray(np.asarray(Image.open(folder / "reference" / training[4][key]))[:, ::-1]).save(
             folder / "samples" / copy[key]
         )
-    data = {"samples": samples, "reference": reference, "held_out": held_out, "size": SIZE}
+    data = {"generated": samples, "reference": reference, "held_out": held_out, "size": SIZE}
     return SimpleNamespace(folder=folder, data=data, copy=copy["case_id"], of=training[4]["case_id"])
 
 
 def weights(folder: Path, macdm) -> dict[str, Path]:
     """Files of weights of the networks that the config defines."""
     config, files = macdm.config(CONFIG), {}
-    for seed, name in enumerate(("classifier", "features", "segmenter")):
+    for seed, name in enumerate(("judge", "features", "segmenter")):
         torch.manual_seed(seed)
-        definition = config["classifier_def" if name == "features" else f"{name}_def"]
+        definition = config["judge_def" if name == "features" else f"{name}_def"]
         parser = ConfigParser({"network": definition})
-        files[name] = folder / f"{name}.pt"
-        torch.save(halved(parser.get_parsed_content("network").state_dict()), files[name])
+        file = files[f"{name}_weights"] = folder / f"{name}.pt"
+        torch.save(halved(parser.get_parsed_content("network").state_dict()), file)
     return files
 
 
@@ -67,12 +67,12 @@ def test_all_measures_are_reported_and_a_copy_is_found(macdm, sets, tmp_path):
 
 
 def test_without_networks_and_classes_the_distances_remain_and_a_bad_sample_is_named(macdm, sets, tmp_path):
-    listed = json.loads(sets.data["samples"].read_text())["training"]
+    listed = json.loads(sets.data["generated"].read_text())["training"]
     for case in listed:
         case |= {key: str(sets.folder / "samples" / case[key]) for key in ("image", "tibia_mask", "lesion_mask")}
     listed[2]["image"] = "absent.png"
     (tmp_path / "datalist.json").write_text(json.dumps({"training": listed}))
-    options = {"samples": tmp_path / "datalist.json", "match_classes": False, "output_dir": tmp_path / "out"}
+    options = {"generated": tmp_path / "datalist.json", "match_classes": False, "output_dir": tmp_path / "out"}
     done = macdm.run(CONFIG, {**sets.data, **options})
     assert done.returncode == 2, done.stderr
     written = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -90,5 +90,5 @@ def test_networks_are_those_that_are_trained(macdm):
     config = macdm.config(CONFIG)
     resnet = macdm.config("train_resnet34.json")["network_def"]
     resnet["_target_"] = macdm.config("resnet18.json")["network_def#_target_"]
-    assert config["classifier_def"] == resnet
+    assert config["judge_def"] == resnet
     assert config["segmenter_def"] == macdm.config("train_unet.json")["network_def"]

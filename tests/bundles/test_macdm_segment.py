@@ -80,7 +80,7 @@ def test_the_network_sees_what_it_was_trained_on(macdm: Bundle, given):
         assert used[name] == trained[name]
     assert used.get_parsed_content("weights") == trained.get_parsed_content("weights")
     case = {"image": str(given.folder / "picture.png"), "case_id": "x", "class_label": 1}
-    trained["masks"], trained["label"] = [], {"_target_": "CopyItemsd", "keys": "class_label", "names": "label"}
+    trained["masks"], trained["make_label"] = [], {"_target_": "CopyItemsd", "keys": "class_label", "names": "label"}
     trained.parse()
     images = [
         config.get_parsed_content(chain)(case)["image"]

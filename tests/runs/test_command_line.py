@@ -28,7 +28,7 @@ def command(monkeypatch):
 def test_every_config_that_is_run_checks_its_options_first():
     configs = {file: json.loads(file.read_text(encoding="utf-8")) for file in BUNDLES.glob("*/configs/*.json")}
     first = {file: config["run"][0] for file, config in configs.items() if "run" in config}
-    assert len(first) > len(list(BUNDLES.iterdir())) and set(first.values()) == {"$@options"}
+    assert len(first) > len(list(BUNDLES.iterdir())) and set(first.values()) == {"$@start"}
 
 
 def test_options_are_read_as_monai_reads_them(command):
@@ -48,8 +48,8 @@ def test_options_are_read_as_monai_reads_them(command):
         ("--inferer", "{'_target_': 'SimpleInferer'}", "--inferer#anything", "1"),
         ("--tracking", "mlflow", "--experiment_name", "one", "--run_name", "first"),
         ("--finalize", "$print('done')"),
-        ("--expected", "False"),
-        ("--expected", "true"),
+        ("--posterior_mean", "False"),
+        ("--posterior_mean", "true"),
     ],
 )
 def test_options_of_the_configs_and_of_monai_pass(command, words):
@@ -67,7 +67,10 @@ def test_options_of_the_configs_and_of_monai_pass(command, words):
         (("--displayable_configs#sampels", "2"), "did you mean --displayable_configs::samples?"),
         (("--experiment_name", "one"), "option --experiment_name is unknown: the configs have none like it"),
         (("--seed", "first"), "option --seed: 'first' is a text. Write a number, such as 0"),
-        (("--expected", "false"), "option --expected: 'false' is a text, which counts as true. Write True or False"),
+        (
+            ("--posterior_mean", "false"),
+            "option --posterior_mean: 'false' is a text, which counts as true. Write True or False",
+        ),
     ],
 )
 def test_others_end_the_run_with_a_suggestion(command, words, message):
@@ -79,11 +82,11 @@ def test_others_end_the_run_with_a_suggestion(command, words, message):
 
 def test_entries_of_overlays_and_of_an_args_file_are_seen(command, tmp_path):
     args = tmp_path / "args.json"
-    args.write_text(json.dumps({"max_epochs": 3, "chanels": 1}))
-    command("--channels", "1", configs=("train", "train_single_channel"))
+    args.write_text(json.dumps({"max_epochs": 3, "denoiser_chanels": 1}))
+    command("--denoiser_channels", "1", configs=("train", "train_single_channel"))
     check_options()
-    command("--channels", "1", "--args_file", str(args), configs=("train", "train_single_channel"))
-    with pytest.raises(SystemExit, match="--chanels is unknown: did you mean --channels"):
+    command("--denoiser_channels", "1", "--args_file", str(args), configs=("train", "train_single_channel"))
+    with pytest.raises(SystemExit, match="--denoiser_chanels is unknown: did you mean --denoiser_channels"):
         check_options()
 
 
