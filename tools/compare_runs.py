@@ -51,7 +51,8 @@ def compare(runs: dict[str, dict[str, dict[str, str]]]) -> list[str]:
             raise SystemExit(f"'{name}' and '{first}' hold different cases ({differing}): evaluate both on one list")
 
     def values(name: str, key: str) -> np.ndarray:
-        return np.array([float(runs[name][case_id][key]) for case_id in reference])
+        cells = (runs[name][case_id][key] for case_id in reference)
+        return np.array([float(cell or "nan") for cell in cells])  # an empty cell is an undefined metric
 
     header = ["run", "Dice", "per lesion slice", "difference of Dice", "lowest Dice", *MEANS.values()]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]

@@ -57,8 +57,10 @@ class ThresholdMapd(MapTransform):
         self.given = bool(threshold)
         if threshold or calibration is None:
             self.threshold, self.source = float(threshold), "given by --threshold"
+            self.own_source = "of this volume"
         else:
             self.threshold, self.source = float(calibration.threshold), calibration.rule
+            self.own_source = f"of this volume (stored: {self.source})"
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -68,7 +70,7 @@ class ThresholdMapd(MapTransform):
             if self.rule in OWN_THRESHOLDS:
                 threshold = OWN_THRESHOLDS[self.rule](np.asarray(d[key]), brain, threshold)
                 if threshold != self.threshold:
-                    source = f"of this volume (stored: {source})" if self.calibration else "of this volume"
+                    source = self.own_source
             d.update({name: d[name] / threshold for name in (key, "uncertainty") if name in d})
             d[self.mask_key] = (d[key] > 1).to(torch.uint8)
             raw = np.asarray(d[key])[brain] * (threshold if np.isfinite(threshold) else 0)

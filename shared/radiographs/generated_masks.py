@@ -57,6 +57,9 @@ class GeneratedMasksd(MapTransform):
     Reads ``class_label``, ``class_name`` and, of the facts that come with a sample (:mod:`~..runs.facts`),
     ``class_probability``, p(class_label | sample) by the classifier. Adds ``facts``, ``accepted`` (bool) and ``reason``
     (str, empty if accepted; several are joined by semicolons).
+
+    Raises:
+        ValueError: no classifier has judged a sample, and ``min_probability`` is above 0.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class GeneratedMasksd(MapTransform):
         has_lesion = self.anatomy.lesion_expected and int(d["class_label"]) == 1
         for key in self.key_iterator(d):
             d["facts"] = facts_of(d[key])
-            probability = float(d["facts"]["class_probability"]) if self.min_probability else 1.0
+            probability = self._probability(d["facts"])
             sample = convert_to_tensor(d[key], track_meta=False).detach().float().cpu()
             tibia = whole_tibia(sample[1] > 0, self.anatomy.parts)
             lesion = lesion_of(sample[2] > 0, tibia, self.min_lesion_pixels, self.margin)
@@ -87,6 +90,12 @@ class GeneratedMasksd(MapTransform):
             d[key] = torch.stack([radiograph, tibia.float(), lesion.float() * has_lesion])
             d["accepted"], d["reason"] = not reasons, "; ".join(reasons)
         return d
+
+    def _probability(self, facts: Mapping[str, Any]) -> float:
+        probability = facts.get("class_probability") if self.min_probability else 1.0
+        if probability is None:
+            raise ValueError("no classifier has judged the sample: set min_probability to 0, or give a classifier")
+        return float(probability)
 
     def _contradictions(
         self, class_name: str, has_lesion: bool, probability: float, tibia: torch.Tensor, lesion: torch.Tensor

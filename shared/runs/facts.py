@@ -26,6 +26,11 @@ def with_facts(results: torch.Tensor, facts: Sequence[Mapping[str, Any]]) -> Met
 
 
 def facts_of(result: torch.Tensor) -> dict[str, Any]:
-    """Facts that came with the result of one case, ``C *S``, or a batch of one; none where it carries none."""
+    """Facts that came with the result of one case, ``C *S``, or a batch of one; none where it carries none.
+
+    Raises:
+        ValueError: the results of several cases, which MONAI's engines take apart first.
+    """
     text = getattr(result, "meta", {}).get(_KEY, "{}")
-    return json.loads(text if isinstance(text, str) else text[0])
+    (one,) = [text] if isinstance(text, str) else text
+    return json.loads(one)

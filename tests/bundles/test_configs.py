@@ -247,6 +247,13 @@ def test_the_network_in_use_is_the_one_that_was_trained(parsed, bundle, used, tr
     assert networks[0] == networks[1]
 
 
+@of_each_base
+def test_a_run_takes_its_folders_before_anything_else(key):
+    config = BASES[key]
+    written = [f"@{name}" for name in ("output_dir", "ckpt_dir") if name in config]
+    assert config["run"][0] == "$@start" and config["start"]["folders"] == written
+
+
 def test_inference_on_several_processes_is_the_same_overlay_for_all():
     files = {(BUNDLES[name].folder / "configs" / "multi_gpu_inference.json").read_bytes() for name in ANOMALY}
     assert len(files) == 1

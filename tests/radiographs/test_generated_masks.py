@@ -134,8 +134,9 @@ def test_without_a_classifier_none_is_judged():
     for pred in (case["pred"], unknown):
         made = GeneratedMasksd("pred", min_probability=0)({**case, "pred": pred})
         assert made["accepted"] is True
-    with pytest.raises(KeyError, match="class_probability"):
-        GeneratedMasksd("pred")(case)
+    for pred in (case["pred"], unknown):
+        with pytest.raises(ValueError, match="no classifier has judged the sample: set min_probability to 0"):
+            GeneratedMasksd("pred")({**case, "pred": pred})
 
 
 def test_a_sample_that_diverged_is_rejected_and_can_be_drawn():

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.runs.tables import write_csv
+from tests.helpers.paths import ROOT
+
 KEYS = ("auprc", "best_dice", "precision", "recall", "iou", "hd95_in_plane_mm", "false_positive_rate_free_slices")
 
 
@@ -34,7 +37,7 @@ def write_run(folder: Path, dice: dict[str, float]) -> Path:
 
 def compare(*arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "tools.compare_runs", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_differences_are_paired_by_case_not_by_row(tmp_path):
@@ -51,6 +54,17 @@ def test_differences_are_paired_by_case_not_by_row(tmp_path):
     assert cells["IoU"] == "0.150" and cells["marked in lesion-free slices, %"] == "15.00"
     assert "| ours | 0.500 (" in ours and "|  |" in ours, "no difference to itself"
     assert (tmp_path / "table.png").stat().st_size > 5000
+
+
+def test_an_empty_cell_is_an_undefined_metric_and_no_part_of_a_mean(tmp_path):
+    folder = write_run(tmp_path / "first", {"a": 0.2, "b": 0.6, "c": 0.7})
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    write_csv(folder / "metrics.csv", [*rows[:2], {**rows[2], "iou": float("nan")}])
+    done = compare(tmp_path / "table.md", f"ours={folder}")
+    assert done.returncode == 0, done.stderr
+    header, _, ours = (tmp_path / "table.md").read_text().splitlines()
+    cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, ours)), strict=True))
+    assert cells["IoU"] == "0.100"  # the mean of 0.05 and 0.15
 
 
 @pytest.mark.parametrize(
