@@ -19,7 +19,13 @@ TINY = {"spacing": "[4,4,4]", "box": "[48,48,48]", "network_def#width": 2}
 
 @pytest.fixture(scope="module")
 def trained(whole) -> Whole:
+    """One of its cases has to be left out."""
     return whole("itermask3d")
+
+
+def test_a_broken_file_is_named_and_the_others_train(trained):
+    assert "4 of 5 cases done, left out" in trained.log
+    assert "broken: is no .nii.gz: not gzip-compressed. Convert it to NIfTI, or rename it" in trained.log
 
 
 def test_losses_fall(trained):

@@ -13,6 +13,7 @@ from monai.engines import SupervisedEvaluator
 
 from shared.reports.artefact_report import ORIGIN, ArtefactDetection
 from shared.runs.case_records import CaseRecords
+from shared.runs.facts import with_facts
 from shared.runs.weights import sha256
 
 SIDE = 4
@@ -47,10 +48,10 @@ class Inferer:
 
     def __call__(self, inputs: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
         severity = int(inputs[0, 0, 1, 0, 0]) - 1
-        self.history = [{"mean_error": 0.5 * severity, "hidden_share": 0.25, "network_evaluations": 1}]
+        facts = {"mean_error": 0.5 * severity, "hidden_share": 0.25, "network_evaluations": 1}
         anomaly_map = 1 - inputs[:, 1:]
         anomaly_map[0, 0, 1:3].view(-1)[: 4 * severity] = 1
-        return anomaly_map
+        return with_facts(anomaly_map, [facts])
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +60,10 @@ def written(tmp_path_factory) -> SimpleNamespace:
     (folder / "model.pt").write_bytes(b"weights")
     cases = listed()
     records = CaseRecords(str(folder / "out"), cases, [str(folder / "model.pt")])
-    inferer = Inferer()
     report = ArtefactDetection(
         str(folder / "out"),
         "A <title>",
         records,
-        inferer,
         Dataset([{"image": volume(0)}, {"image": volume(2)}]),  # as healthy as 1 above the first
         0.5,
         str(folder / "model.pt"),
@@ -75,7 +74,7 @@ def written(tmp_path_factory) -> SimpleNamespace:
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(data), batch_size=1),
         network=torch.nn.Identity(),
-        inferer=inferer,
+        inferer=Inferer(),
         val_handlers=[report],
     ).run()
     report.write()

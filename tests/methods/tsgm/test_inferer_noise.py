@@ -64,3 +64,4 @@ class TestNoise:
         facts = facts_of_batch(both)
         assert [given["sequences"] for given in facts] == ["t1 t1ce flair", "t1ce flair"]
         assert [given["network_evaluations"] for given in facts] == [9, 9]
+        assert facts_of_batch(inferer(volumes[0][None], Mixing())) == facts[:1], "of this call alone"

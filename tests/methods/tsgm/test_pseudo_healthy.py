@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from shared.brains.units import BACKGROUND
 from shared.methods.tsgm.inferer import TSGMInferer
-from shared.methods.tsgm.pseudo_healthy import BACKGROUND, IntensityFusionInferer, PseudoHealthyInferer
+from shared.methods.tsgm.pseudo_healthy import IntensityFusionInferer, PseudoHealthyInferer
 from tests.helpers.facts import facts_of_batch
 from tests.helpers.tsgm_patients import (
     BRAIN,
