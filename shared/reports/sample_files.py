@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..radiographs.door import MASKS
+from ..cases.radiograph_cases import MASKS
 from ..runs.files import replacing
 
 

@@ -16,8 +16,9 @@ import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
+from ..cases.radiograph_cases import MASKS
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
-from ..radiographs.door import MASKS, RadiographDoor
+from ..radiographs.door import RadiographDoor
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.run_information import run_information

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose
 
+from ..cases.radiograph_cases import gather_radiographs
 from ..evaluation.training_sets import evenly_by_size
-from ..radiographs.door import gather_radiographs
 from ..radiographs.transforms import RadiographUnitsd, ReadRadiographd, SquareResized
 from .page import Html, figure, table
 from .radiograph_grid import outlined, picture_grid

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from shared.cases.radiograph_cases import MASKS
 from shared.diffusion.hybrid_loss import HybridLoss
 from shared.diffusion.unet import DiffusionUNet
 from shared.diffusion.velocity import VelocityNetwork
-from shared.radiographs.door import MASKS
 from shared.simulation.phantom_tibia import write_dataset
 
 SAME = ("size", "state_weights", "weight_mode", "masks_given", "velocity", "train_steps", "class_names")

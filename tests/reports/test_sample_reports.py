@@ -16,9 +16,10 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 from scipy import ndimage
 
+from shared.cases.radiograph_cases import gather_radiographs
 from shared.methods.macdm.joint_state import JointState
 from shared.methods.macdm.sample_requests import RequestPrepareBatch, sample_requests, source_requests
-from shared.radiographs.door import RadiographDoor, gather_radiographs
+from shared.radiographs.door import RadiographDoor
 from shared.radiographs.generated_masks import GeneratedMasksd
 from shared.radiographs.reading import read_mask, read_radiograph
 from shared.reports.sample_reports import COLUMNS, SampleReports

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from shared.cases.datalists import gather_cases
+from shared.cases.radiograph_cases import gather_radiographs
 from shared.cases.splits import SECTIONS, check_splits
-from shared.radiographs.door import RadiographDoor, gather_radiographs
+from shared.radiographs.door import RadiographDoor
 from shared.radiographs.reading import read_mask
 from tests.helpers.real_data import DATA, needs_data
 from tests.helpers.source_layouts import PATIENTS, USABLE, write_chests, write_gliomas

@@ -11,7 +11,8 @@ import torch
 from monai.engines import PrepareBatch
 from monai.utils import convert_to_tensor
 
-from ...radiographs.door import CLASSES, MASKS
+from ...cases.radiograph_cases import MASKS
+from ...radiographs.door import CLASSES
 from .joint_state import JointState
 
 

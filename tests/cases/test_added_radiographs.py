@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.radiographs.added_radiographs import gather_with_generated
-from shared.radiographs.door import gather_radiographs
+from shared.cases.added_radiographs import gather_with_generated
+from shared.cases.radiograph_cases import gather_radiographs
 from shared.runs.errors import DataListError
 
 REFERENCE = {

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..cases.datalists import resolve_path
-from ..cases.splits import check_splits
 from ..runs.errors import DataListError
-from .door import gather_radiographs
+from .datalists import resolve_path
+from .radiograph_cases import gather_radiographs
+from .splits import check_splits
 
 
 def gather_with_generated(datalist: str, generated: str = "") -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def gather_with_generated(datalist: str, generated: str = "") -> list[dict[str, 
         generated: as :class:`~..reports.sample_reports.SampleReports` writes it, its section ``training``; empty: none.
 
     Returns:
-        Cases as :func:`~.door.gather_radiographs` returns them.
+        Cases as :func:`~.radiograph_cases.gather_radiographs` returns them.
 
     Raises:
         DataListError: a wrong list, no generated case, a case in both lists, or a generated case whose source
