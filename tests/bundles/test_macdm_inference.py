@@ -16,7 +16,7 @@ from PIL import Image
 
 from shared.diffusion.noise_levels import linear_alphas_cumprod
 from shared.diffusion.noisy_classifier import NoisyClassifier
-from shared.diffusion.unet import DiffusionUNet
+from shared.diffusion.unet import DiffusionUNet, UNetShape
 from shared.diffusion.velocity import VelocityNetwork
 from shared.runs.weights import save_half, sha256
 from shared.simulation.phantom_tibia import write_dataset
@@ -57,9 +57,9 @@ def given(tmp_path_factory) -> SimpleNamespace:
     """Small networks of the architectures of inference.json, which have not learnt a thing, and six radiographs."""
     folder = tmp_path_factory.mktemp("given")
     torch.manual_seed(0)
-    unet = randomised(DiffusionUNet(3, 6, **NET, blocks=1, dropout=0.0, patch=2))
+    unet = randomised(DiffusionUNet(3, 6, UNetShape(**NET, blocks=1, dropout=0.0, patch=2)))
     save_half(VelocityNetwork(unet, linear_alphas_cumprod(), [1.0] * 3), folder / "denoiser.pt")
-    classifier = NoisyClassifier(3, **NET, blocks=1, dropout=0.0, patch=2, batch_norm=True)
+    classifier = NoisyClassifier(3, shape=UNetShape(**NET, blocks=1, dropout=0.0, patch=2, batch_norm=True))
     save_half(randomised(classifier), folder / "classifier.pt")
     write_dataset(folder / "radiographs", 6, (None, "corner"), size=48, seed=0, section="training")
     options = {

@@ -20,7 +20,7 @@ from tools.make_datalist import main
 NET = {"width": 16, "multipliers": [1, 2], "attention_levels": [1]}
 TINY = {"size": 32, **{f"unet#{key}": value for key, value in NET.items()}}
 TRAINING = {**TINY, "max_epochs": 1, "samples_per_epoch": 4, "batch_size": 4, "val_interval": 1, "val_noises": 1}
-CLASSIFIER = {f"classifier#{key}": value for key, value in NET.items()} | {"val_noises": 1}
+CLASSIFIER = {f"classifier_net#{key}": value for key, value in NET.items()} | {"val_noises": 1}
 SAMPLING = {**TINY, "steps": 2, "samples": 2, **{f"classifier_net#{key}": value for key, value in NET.items()}}
 
 

@@ -9,7 +9,7 @@ import torch
 
 from shared.diffusion.noise_levels import linear_alphas_cumprod
 from shared.diffusion.noisy_classifier import NoisyClassifier
-from shared.diffusion.unet import DiffusionUNet
+from shared.diffusion.unet import DiffusionUNet, UNetShape
 from shared.diffusion.velocity import VelocityNetwork
 from shared.runs.weights import load_weights
 from tests.helpers.tiny_data import UNET
@@ -24,13 +24,13 @@ def denoiser(whole) -> Whole:
 
 
 def unet(channels: int) -> DiffusionUNet:
-    return DiffusionUNet(3, 2 * channels, **NET, blocks=1, dropout=0.1, patch=2)
+    return DiffusionUNet(3, 2 * channels, UNetShape(**NET, blocks=1, dropout=0.1, patch=2))
 
 
 def network_of(kind: str) -> torch.nn.Module:
     if kind == "denoiser":
         return VelocityNetwork(unet(3), linear_alphas_cumprod(), [1.0] * 3)
-    return NoisyClassifier(3, **NET, blocks=1, dropout=0.3, patch=2, batch_norm=True)
+    return NoisyClassifier(3, shape=UNetShape(**NET, blocks=1, dropout=0.3, patch=2, batch_norm=True))
 
 
 @pytest.mark.parametrize("kind", ["denoiser", "classifier"])

@@ -7,7 +7,7 @@ import pytest
 from shared.methods.tsgm.conditional import ConditionalDenoiser
 from shared.runs.weights import load_weights
 from tests.helpers.run_outputs import load
-from tests.helpers.tiny_data import UNET
+from tests.helpers.tiny_data import UNET, within
 from tests.helpers.whole_trainings import Whole
 
 
@@ -22,10 +22,8 @@ def denoiser(tsgm):
     """The network of train.json, as small as it is trained here."""
 
     def build(channels: int) -> ConditionalDenoiser:
-        config = tsgm.config("train.json")
-        names = [name for name in config["network_def"] if name not in ("_target_", "channels", "unet")]
-        unet = {**config["unet"], "width": 8, **UNET}
-        return ConditionalDenoiser(channels, unet, **{name: config[name] for name in names})
+        small = within("unet", {"width": 8, **UNET})
+        return tsgm.parsed("train", denoiser_channels=channels, **small).get_parsed_content("network_def")
 
     return build
 
