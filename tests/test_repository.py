@@ -60,7 +60,7 @@ def test_weights_data_code_and_documents_are_not_ignored():
 
 def test_what_runs_leave_behind_is_ignored():
     left = [".venv/bin/python", "quickstart_output/report.html", "out/model.pt", "shared/brains/__pycache__/door.pyc"]
-    left += [".mypy_cache/CACHEDIR.TAG", ".coverage", "generative_monai_bundles.egg-info/PKG-INFO"]
+    left += [".mypy_cache/CACHEDIR.TAG", ".coverage.host.1", "generative_monai_bundles.egg-info/PKG-INFO"]
     left += ["bundles/brain_mri_anomaly_itermask3d/eval/report.csv"]
     assert ignored(left) == left
 
