@@ -108,6 +108,13 @@ def unknown_options(text: str, bundle: Path) -> Iterator[str]:
             yield from (f"--{o} of {names}" for o in re.findall(r" --(\w+)", command) if o not in known)
 
 
+def unknown_study_keys(text: str) -> Iterator[str]:
+    """Keys that commands hand to ``tools.sample_study`` and no config of MaC-DM has."""
+    known = keys((ROOT / "bundles" / "tibia_radiograph_synthesis_macdm" / "configs").glob("*.json"))
+    given = re.findall(r"--(?:set|vary|measure) \"?([a-z]\w*)[#=]", "\n".join(_FENCE.findall(text)))
+    yield from (key for key in given if key not in known)
+
+
 def test_there_are_documents():
     if not (ROOT / ".git").exists():
         pytest.skip("not a git clone")
@@ -154,6 +161,7 @@ def test_options_in_commands_are_keys_of_their_configs(document: Path):
     own = [bundle for bundle in BUNDLES if document.is_relative_to(bundle)]
     first = re.search(r"bundles/\w+", text)
     assert list(unknown_options(text, own[0] if own else ROOT / (first[0] if first else "bundles"))) == []
+    assert list(unknown_study_keys(text)) == []
     if own and (table := re.search(r"^## Options\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)):
         options = re.findall(r"^\| `(\w+)", table[1], re.MULTILINE)
         assert len(options) > 5 and set(options) - keys((own[0] / "configs").glob("*.json")) == set()

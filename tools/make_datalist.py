@@ -45,6 +45,7 @@ from shared.datasets.implants import implanted_sections
 from shared.datasets.msd_cases import msd_cases
 from shared.datasets.radiograph_sources import chest_xray_cases, lgg2d_slice_sections
 from shared.runs.errors import DataListError, InputError
+from shared.runs.tables import write_json
 
 Case = dict[str, Any]
 _SECTION_OF = {"train": "training", "val": "validation", "test": "test"}
@@ -170,7 +171,7 @@ def write_datalist(sections: dict[str, list[Case]], output: Path, about: dict[st
         s: [{k: _relative(v, base) if k in _PATHS else v for k, v in c.items()} for c in sections[s]] for s in SECTIONS
     }
     base.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps({"about": about, **listed}, indent=1) + "\n", encoding="utf-8")
+    write_json(output, {"about": about, **listed})
 
 
 def _relative(path: str, base: Path) -> str:

@@ -1,7 +1,7 @@
 """Draw samples under several settings of MaC-DM and measure each: one table of cost and quality, with pictures.
 
     python -m tools.sample_study OUT --vary steps=10,25,50 --vary guidance=0,1,2 --set samples=32 \\
-        --measure reference=REF.json --measure held_out=TEST.json --measure features=FEATURES.pt ...
+        --measure reference=REF.json --measure held_out=TEST.json --measure features_weights=F.pt ...
 
 Every combination of the values of ``--vary`` is one setting. ``--set`` goes to all sampling runs (``inference.json``,
 and the overlays of ``--overlays``), ``--measure`` to all runs of ``evaluate_samples.json``; both take any key of those
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         accepted = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))["training"]
         if measured and len({case["class_label"] for case in accepted}) == 2:
             if not (folder / "quality" / "report.json").exists():
-                options = {**measured, "samples": folder / "datalist.json", "output_dir": folder / "quality"}
+                options = {**measured, "generated": folder / "datalist.json", "output_dir": folder / "quality"}
                 run_bundle(["evaluate_samples.json"], options, folder / "quality.log")
         rows.append(result_of(setting, folder))
         write_csv(out / "study.csv", rows)

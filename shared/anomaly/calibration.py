@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..runs.errors import WeightsError
-from ..runs.files import replacing
+from ..runs.tables import write_json
 from ..runs.weights import NO_WEIGHTS, sha256
 
 logger = logging.getLogger(__name__)
+
+RENAMED = {"fit": "fit_intensities", "use": "used_sequences"}
+"""Settings that a calibration of before version 0.7.0 names otherwise."""
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.02, 0.05)
 
@@ -61,8 +64,7 @@ class Calibration:
     def save(self, path: str | Path) -> None:
         """Write the file atomically."""
         content = {k: v for k, v in asdict(self).items() if k != "stale"}
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=4) + "\n")
+        write_json(path, content)
 
 
 def _percentile(healthy: Sequence[float], value: float) -> float:
@@ -86,6 +88,7 @@ def load_calibration(path: str, weights: str, settings: Mapping[str, Any] | None
         raise WeightsError(f"{path}: calibration missing. {remedy}") from error
     except (ValueError, TypeError) as error:
         raise WeightsError(f"{path}: not a calibration file ({error}). {remedy}") from error
+    stored = replace(stored, settings={RENAMED.get(name, name): value for name, value in stored.settings.items()})
     used = json.loads(json.dumps(dict(settings or {})))  # as they are read from a file
     changed = [name for name in used if stored.settings.get(name) != used[name]]
     belongs = f"other settings ({', '.join(changed)})" if changed else ""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 from scipy.ndimage import median_filter
-
-logger = logging.getLogger(__name__)
 
 SHARES = np.geomspace(1e-4, 0.5, 100)
 """Shares of the pooled brain voxels that the thresholds of the search leave above them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from ignite.engine import Engine, Events
 from monai.utils import convert_to_tensor
 
 from ..runs.engine import finished_cases
-from ..runs.files import replacing
+from ..runs.tables import write_json
 from .fusion import search_weights, simplex
 from .residuals import check_errors, signed_residual
 
@@ -86,7 +85,6 @@ class FusionSearch:
     def _write(self) -> None:
         best, table = search_weights(self.residuals, self.labels, self.brains, self.step)
         rows: list[dict[str, Any]] = [{"weights": dict(zip(self.sequences, w)), "dice": dice} for w, dice in table]
-        with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps({**rows[0], "cases": self.cases, "table": rows}, indent=4) + "\n")
+        write_json(self.path, {**rows[0], "cases": self.cases, "table": rows})
         weights = ", ".join(f"{sequence} {weight:g}" for sequence, weight in zip(self.sequences, best))
         logger.info("%s: fusion weights %s; validation Dice %.3f", self.path, weights, table[0][1])

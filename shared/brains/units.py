@@ -3,6 +3,7 @@
 Normalised: ``6 x / p90 - 3``, so that the background is -3 and the 90th percentile of the brain 3 (IterMask2, MMCCD).
 Median units: the same image with the median of its brain at 0; a lesion moves the median less than the p90.
 Half-median units: the background is 0 and the median of the brain 0.5, so that values are about [0, 1].
+Signed units: half-median units stretched so that [0, 1] is [-1, 1], the range of a generator.
 """
 
 from __future__ import annotations
@@ -70,3 +71,13 @@ def to_half_median_units(image: torch.Tensor, brain_mask: torch.Tensor) -> tuple
 def from_half_median_units(image: Values, unit: Any) -> Values:
     """The way back from :func:`to_half_median_units`."""
     return image * unit
+
+
+def to_signed_units(image: Values) -> Values:
+    """Half-median units, about [0, 1], to about [-1, 1]."""
+    return 2 * image - 1
+
+
+def from_signed_units(image: Values) -> Values:
+    """The way back from :func:`to_signed_units`."""
+    return (image + 1) / 2

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.errors import DataListError
+from ..runs.tables import write_json
 from .folder_cases import NIFTI, cases_of_folder
 from .splits import check_splits
 
@@ -173,5 +174,5 @@ def write_datalist(folder: Path, cases: Sequence[dict[str, Any]], section: str |
         first_validation = len(cases) - len(cases) // 8
         datalist["training"], datalist["validation"] = list(cases[:first_validation]), list(cases[first_validation:])
     path = folder / "datalist.json"
-    path.write_text(json.dumps(datalist, indent=1) + "\n", encoding="utf-8")
+    write_json(path, datalist)
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,25 @@ _MIN_SET = 5  # radiographs with features, for the discriminant and the kernel d
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """How sets of radiographs are held against each other.
+
+    Attributes:
+        match_classes: hold as many samples of each class against the held-out radiographs as have their class mix;
+            False for samples without guidance, whose class says nothing: agreement with the class is left out.
+        permutations: as in `real_or_generated_auc`.
+        seed: of every choice and resampling.
+    """
+
+    match_classes: bool = True
+    permutations: int = 200
+    seed: int = 0
+
+
+USUAL = Comparison()
+
+
 class SampleQualityReport:
     """Compare samples with the radiographs that the generator was trained on and with held-out ones.
 
@@ -46,11 +66,8 @@ class SampleQualityReport:
             ``class_label`` and the masks.
         describe: :func:`~..evaluation.described_radiographs.describe` with its networks; takes cases and ``name``.
         weights: files of the networks, by name; empty where there is none.
-        match_classes: hold as many samples of each class against the held-out radiographs as have their class mix;
-            False for samples without guidance, whose class says nothing: agreement with the class is left out.
-        permutations: as in `real_or_generated_auc`.
+        comparison: how the sets are held against each other.
         class_names: of class 0 and 1.
-        seed: of every choice and resampling.
     """
 
     def __init__(
@@ -60,16 +77,13 @@ class SampleQualityReport:
         doors: Mapping[str, RadiographDoor],
         describe: Callable[..., DescribedRadiographs],
         weights: Mapping[str, str],
-        match_classes: bool = True,
-        permutations: int = 200,
+        comparison: Comparison = USUAL,
         class_names: Sequence[str] = CLASSES,
-        seed: int = 0,
     ) -> None:
         self.folder, self.title, self.doors, self.describe = Path(output_dir), title, doors, describe
-        self.match_classes, self.permutations = match_classes, permutations
-        self.class_names, self.seed = class_names, seed
+        self.comparison, self.class_names = comparison, class_names
         files = {name: {"file": file, "sha256": sha256(file)} for name, file in weights.items() if file}
-        self.facts = {**run_information(), **files, "match_classes": match_classes, "seed": seed}
+        self.facts = {**run_information(), **files, "match_classes": comparison.match_classes, "seed": comparison.seed}
 
     def run(self) -> None:
         """Measure, write the report and log where it is.
@@ -86,10 +100,10 @@ class SampleQualityReport:
         held_out_distances = nearest_training(held_out.radiographs, reference.radiographs)[0]
         refuse_copies(held_out_distances, held_out.case_ids)
         compared = np.arange(len(samples))
-        if self.match_classes:
-            compared = class_matched(samples.labels, held_out.labels, self.seed)
+        if self.comparison.match_classes:
+            compared = class_matched(samples.labels, held_out.labels, self.comparison.seed)
         metrics, left_out = self._said_by_networks(samples, reference, held_out, compared)
-        metrics |= memorisation_metrics(nearest[0][compared], held_out_distances, self.seed)
+        metrics |= memorisation_metrics(nearest[0][compared], held_out_distances, self.comparison.seed)
         numbers = {"samples": len(samples), "compared": len(compared), "reference": len(reference)}
         self.facts |= {**numbers, "held_out": len(held_out), "seconds": time.time() - started}
         parts = [
@@ -111,7 +125,7 @@ class SampleQualityReport:
         """Measures by name, and by what is left out why."""
         metrics: dict[str, Interval] = {}
         left_out: dict[str, str] = {}
-        if not self.match_classes:
+        if not self.comparison.match_classes:
             left_out["agreement with the class"] = "the class of the samples says nothing (match_classes is false)"
         elif samples.probabilities is None:
             left_out["agreement with the class"] = "no classifier was given"
@@ -120,18 +134,18 @@ class SampleQualityReport:
         if samples.dice is None:
             left_out["Dice of the masks"] = "no segmenter was given"
         else:
-            metrics |= mask_agreement(samples, held_out, compared, self.seed)
+            metrics |= mask_agreement(samples, held_out, compared, self.comparison.seed)
         if samples.features is None:
             left_out["kernel distance and AUC"] = "no network for the features was given"
             return metrics, left_out
-        of_reference = class_matched(reference.labels, held_out.labels, self.seed)
+        of_reference = class_matched(reference.labels, held_out.labels, self.comparison.seed)
         if min(len(compared), len(of_reference), len(held_out)) < _MIN_SET:
             left_out["kernel distance and AUC"] = f"a set has fewer than {_MIN_SET} radiographs"
         else:
-            logger.info("kernel distance, and %d permutations of real and generated", self.permutations)
+            logger.info("kernel distance, and %d permutations of real and generated", self.comparison.permutations)
             of_held_out = held_out.said("features")
             features = samples.features[compared], reference.said("features")[of_reference], of_held_out
-            metrics |= feature_metrics(*features, self.permutations, self.seed)
+            metrics |= feature_metrics(*features, self.comparison.permutations, self.comparison.seed)
         return metrics, left_out
 
     def _rows(

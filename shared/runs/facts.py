@@ -15,14 +15,16 @@ _KEY = "facts"
 def with_facts(results: torch.Tensor, facts: Sequence[Mapping[str, Any]]) -> MetaTensor:
     """Results ``B C *S`` that carry facts, one mapping of plain values by name for each item of the batch.
 
-    They are kept as text, since MONAI takes nested metadata of a batch apart wrongly.
+    They are kept as text, since MONAI takes nested metadata of a batch apart wrongly; and each item has an affine of
+    its own, the unit matrix, or the rows of one would be dealt to the items.
 
     Raises:
         ValueError: there are not as many facts as results.
     """
     if len(results) != len(facts):
         raise ValueError(f"{len(results)} results with {len(facts)} facts: give one for each")
-    return MetaTensor(results, meta={_KEY: [json.dumps(fact) for fact in facts]})
+    affines = torch.eye(4, dtype=torch.float64).repeat(len(results), 1, 1)
+    return MetaTensor(results, affine=affines, meta={_KEY: [json.dumps(fact) for fact in facts]})
 
 
 def facts_of(result: torch.Tensor) -> dict[str, Any]:

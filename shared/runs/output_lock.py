@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from .errors import OutputError
 
 _PATIENCE = 5.0  # seconds that the workers of a killed run may need to end
-_HALF_WRITTEN = re.compile(r"\..+\.\d+")  # as atomic.replacing names its temporary files
+_HALF_WRITTEN = re.compile(r"\..+\.\d+")  # as files.replacing names its temporary files
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import torch
 
 from .errors import WeightsError
 from .files import replacing
-
-logger = logging.getLogger(__name__)
 
 NO_WEIGHTS = "Train with configs/train.json, or copy a released model.pt there."
 

@@ -147,6 +147,13 @@ class TestFile:
         assert loaded.stale == "other settings (error, stride)"
         assert "other settings (error, stride)" in caplog.records[0].getMessage()
 
+    def test_a_file_of_before_the_settings_were_renamed_is_not_outdated(self, tmp_path: Path, weights: str):
+        path = tmp_path / "calibration.json"
+        old, new = {"fit": True, "use": ["t1"]}, {"fit_intensities": True, "used_sequences": ["t1"]}
+        calibrate([uniform(0, 1, 1_000)], ["a"], 0.01, weights, settings=old).save(path)
+        assert not load_calibration(str(path), weights, new).stale
+        assert load_calibration(str(path), weights, {**new, "fit_intensities": False}).stale
+
     def test_missing_file(self, tmp_path: Path, weights: str):
         path = str(tmp_path / "calibration.json")
         with pytest.raises(WeightsError, match="calibration missing.*configs/calibrate.json") as raised:

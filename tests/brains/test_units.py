@@ -12,10 +12,12 @@ from shared.brains.units import (
     denormalise,
     from_half_median_units,
     from_median_units,
+    from_signed_units,
     normalise,
     p90_scale,
     to_half_median_units,
     to_median_units,
+    to_signed_units,
 )
 
 
@@ -77,3 +79,9 @@ def test_gain_of_the_scanner_does_not_matter(brain):
         torch.testing.assert_close(
             normalise(gain * image, p90_scale(np.asarray(gain * image[mask > 0]))), normalise(image, 91 / 6)
         )
+
+
+def test_signed_units_stretch_0_to_1_to_the_range_of_a_generator():
+    image = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    assert to_signed_units(image).tolist() == [-1, -0.5, 0, 1]
+    assert torch.equal(from_signed_units(to_signed_units(image)), image)

@@ -6,14 +6,13 @@ import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from shared.evaluation.described_radiographs import DescribedRadiographs
 from shared.evaluation.sample_quality import class_matched, feature_metrics
-from shared.reports.sample_quality_report import SampleQualityReport
+from shared.reports.sample_quality_report import Comparison, SampleQualityReport
 from shared.runs.errors import DataListError
 from shared.runs.weights import sha256
 from tests.helpers.described_sets import SIZE, described
@@ -23,7 +22,9 @@ FAILURE = {"case_id": "bad", "file": "bad.png", "key": "image", "error": "is <em
 NAMES = ("healthy", "broken")
 
 
-def report(folder: Path, sets: dict[str, DescribedRadiographs], **more: Any) -> SampleQualityReport:
+def report(
+    folder: Path, sets: dict[str, DescribedRadiographs], weights: dict[str, str], match_classes: bool = True
+) -> SampleQualityReport:
     doors = {name: SimpleNamespace(cases=name, failures=[]) for name in ("held_out", "reference", "samples")}
     doors["reference"].failures.append(FAILURE)
 
@@ -31,7 +32,8 @@ def report(folder: Path, sets: dict[str, DescribedRadiographs], **more: Any) -> 
         assert cases == name
         return sets[name]
 
-    return SampleQualityReport(str(folder), "Quality", doors, describe, class_names=NAMES, permutations=2, **more)
+    comparison = Comparison(match_classes, permutations=2)
+    return SampleQualityReport(str(folder), "Quality", doors, describe, weights, comparison, NAMES)
 
 
 def three_sets() -> dict[str, DescribedRadiographs]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
-from monai.data import DataLoader, Dataset, MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer
-from monai.transforms import Lambdad
+from monai.transforms import Lambdad, SaveImage
 
 from shared.runs.engine import finished_cases
 from shared.runs.facts import facts_of, with_facts
@@ -104,3 +104,19 @@ def test_a_result_without_facts_has_none(plain: torch.Tensor):
 def test_there_is_one_for_each_result(count: int):
     with pytest.raises(ValueError, match=f"2 results with {count} facts: give one for each"):
         with_facts(torch.zeros(2, 1, 2), [{}] * count)
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_each_item_of_a_batch_that_was_taken_apart_can_be_saved(count, tmp_path):
+    """The rows of one affine would be dealt to the items, and none be left from the fifth on."""
+    batch = with_facts(torch.ones(count, 1, 2, 3, 4), [{"number": n} for n in range(count)])
+    items = [item["pred"] for item in decollate_batch({"pred": batch})]
+    assert [facts_of(item)["number"] for item in items] == list(range(count))
+    for item in items:
+        assert torch.equal(item.affine, torch.eye(4, dtype=torch.float64))
+        SaveImage(tmp_path, print_log=False)(item)
+
+
+def test_the_facts_of_several_are_not_those_of_one():
+    with pytest.raises(ValueError):
+        facts_of(with_facts(torch.ones(2, 1), [{}, {}]))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.paths import ROOT
 from tools import sample_study
 from tools.sample_study import given_options, name_of, settings_of, table_of
 
@@ -45,6 +46,9 @@ def test_an_interval_stands_behind_its_estimate():
     assert headers == ["steps", "x"] and cells == [["10", "0.25 (0.125 to 0.5)"], ["25", ""]]
 
 
+CONFIGS = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm" / "configs"
+
+
 @pytest.fixture
 def commands(monkeypatch) -> list[tuple[list[str], dict[str, Any]]]:
     """What would be run; it leaves what a real run does: a sample of each class, of which 5 steps make but one good."""
@@ -52,6 +56,10 @@ def commands(monkeypatch) -> list[tuple[list[str], dict[str, Any]]]:
 
     def run(configs, options, log: Path) -> None:
         ran.append((list(configs), dict(options)))
+        known = {
+            key for name in configs if (CONFIGS / name).is_file() for key in json.loads((CONFIGS / name).read_text())
+        }
+        assert set(options) <= known, "the configs have all options"
         out = Path(options["output_dir"])
         out.mkdir(parents=True)
         if configs == ["evaluate_samples.json"]:
@@ -73,12 +81,12 @@ def commands(monkeypatch) -> list[tuple[list[str], dict[str, Any]]]:
 
 
 def test_each_setting_is_drawn_and_measured_once(commands, tmp_path):
-    given = ["--vary", "steps=5,10", "--set", "samples=1", "--measure", "features=f.pt", "--overlays", "x.json"]
+    given = ["--vary", "steps=5,10", "--set", "samples=1", "--measure", "features_weights=f.pt", "--overlays", "x.json"]
     sample_study.main([str(tmp_path), *given])
     drawn = [(configs, options["steps"], options["samples"]) for configs, options in commands if "steps" in options]
     assert drawn == [(["inference.json", "x.json"], steps, "1") for steps in ("5", "10")]
     (measured,) = [options for configs, options in commands if configs == ["evaluate_samples.json"]]
-    assert measured["features"] == "f.pt" and measured["samples"] == tmp_path / "steps=10" / "datalist.json"
+    assert measured["features_weights"] == "f.pt" and measured["generated"] == tmp_path / "steps=10" / "datalist.json"
 
     with (tmp_path / "study.csv").open(newline="") as stream:
         few, more = csv.DictReader(stream)

@@ -9,6 +9,7 @@ import torch
 from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils import convert_to_tensor
 
+from ...brains.units import to_signed_units
 from .cyclegan import DOMAINS
 from .image_pool import ImagePool
 
@@ -34,7 +35,7 @@ class CycleGANUpdate:
         """
         device = engine.state.device
         # The generators work in [-1, 1], as in the paper.
-        images = {d: 2 * convert_to_tensor(batchdata[d]).to(device).float() - 1 for d in DOMAINS}
+        images = {d: to_signed_units(convert_to_tensor(batchdata[d]).to(device).float()) for d in DOMAINS}
         engine.network.train()
         losses = self._forward(engine, images)
         parts = {name: float(getattr(losses, name)) for name in ("adversarial", "cycle", "identity")}

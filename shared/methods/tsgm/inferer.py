@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ...brains.units import from_signed_units, to_signed_units
 from ...diffusion.samplers import SAMPLERS, sample_predictor_corrector
 from ...runs.seeds import keyed_noise
 from .conditional import ConditionalDenoiser
@@ -123,6 +124,6 @@ class CycleGANInferer(PseudoHealthyInferer):
         if len(present) < len(self.sequences):
             raise ValueError(f"the CycleGAN needs all of {', '.join(self.sequences)}")
         self.evaluations += len(slices)
-        parts = [self.forward(2 * part - 1, network["healthy"]) for part in slices.split(self.batch_size)]
-        healthy = (torch.cat(parts) + 1) / 2
+        parts = [self.forward(to_signed_units(part), network["healthy"]) for part in slices.split(self.batch_size)]
+        healthy = from_signed_units(torch.cat(parts))
         return healthy, healthy[None]

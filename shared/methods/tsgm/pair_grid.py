@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ...brains.units import from_signed_units, to_signed_units
 from .cyclegan import DOMAINS, CycleGAN
 
 
@@ -29,7 +30,8 @@ class PairGrid:
     def __call__(self) -> list[list[torch.Tensor]]:
         device = next(self.network.parameters()).device
         reals = {d: torch.stack([self.pairs[n][d] for n in range(self.count)]).to(device) for d in DOMAINS}
-        fakes = {d: (self.network.generators[d](2 * reals[source] - 1) + 1) / 2 for d, source in DOMAINS.items()}
+        drawn = {d: self.network.generators[d](to_signed_units(reals[source])) for d, source in DOMAINS.items()}
+        fakes = {d: from_signed_units(image) for d, image in drawn.items()}
         rows = []
         for n in range(self.count):
             for channel in range(reals["healthy"].shape[1]):

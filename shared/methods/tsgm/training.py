@@ -11,6 +11,7 @@ from monai.engines import PrepareBatch
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from ...brains.units import from_signed_units, to_signed_units
 from ...diffusion.losses import WEIGHTS, ve_training_sigmas
 from ..autocast import AutocastInferer
 from .pseudo_lesions import CHANGES, simulated_lesions, transplant, uniform
@@ -152,7 +153,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
     def _translated(self, images: Tensor, domain: str) -> Tensor:
         generator = self.generators[domain]
         device = next(generator.parameters()).device
-        return (self.forward(2 * images.to(device) - 1, generator).to(images.device) + 1) / 2
+        return from_signed_units(self.forward(to_signed_units(images.to(device)), generator).to(images.device))
 
     def _present(self, count: int) -> Tensor:
         """``B S`` of 0 and 1, at least one 1 in each row."""
