@@ -161,10 +161,10 @@ def test_training_makes_the_weights_that_inference_reads(parsed, tsgm, inference
     used, made = parsed("inference", inference), parsed(*training)
     one, other = used.get_parsed_content("network_def"), made.get_parsed_content("network_def")
     assert {k: v.shape for k, v in one.state_dict().items()} == {k: v.shape for k, v in other.state_dict().items()}
-    for name in ("channels", "mean", "sigma_data", "sigma_difference", "sigma_min", "sigma_max"):
+    for name in ("channels", "mean", "sigma_data", "sigma_difference", "trained_sigma_range"):
         assert getattr(one, name) == getattr(other, name), name
     assert used["unet"] == made["unet"]
-    assert used.get_parsed_content("sigma_range")[1] <= other.sigma_max
+    assert used.get_parsed_content("sigma_range")[1] <= other.trained_sigma_range[1]
     for name in ("sequences", "pixel_mm", "min_step_mm", "box"):
         assert used.get_parsed_content(name) == made.get_parsed_content(name), name
     assert made.get_parsed_content("ckpt_dir") == str((tsgm.folder / "models" / trained).parent)
@@ -239,7 +239,7 @@ def test_network_takes_and_returns_what_the_metadata_says(parsed):
     x, sigma, condition = (data["inputs"][name] for name in ("image", "sigma", "condition"))
     network, pred = parsed("inference").get_parsed_content("network_def").eval(), data["outputs"]["pred"]
     assert x["spatial_shape"] == condition["spatial_shape"] == pred["spatial_shape"] == ["16*(n+1)"] * 2
-    assert sigma["value_range"] == [network.sigma_min, network.sigma_max]
+    assert sigma["value_range"] == network.trained_sigma_range
     with torch.inference_mode():
         noisy, given = (torch.zeros(1, each["num_channels"], 32, 48) for each in (x, condition))
         found = network(noisy, torch.full((1,), 80.0), given)

@@ -29,7 +29,7 @@ def test_case_that_lacks_a_sequence_is_named_and_the_others_train(trained):
 
 def test_weights_are_the_last_ones_of_the_generators_in_half_precision(trained):
     weights, state = load(trained.out / "model.pt"), load(trained.out / "checkpoint.pt")["network"]
-    network = CycleGAN(channels=3, residual=True, **GENERATOR)
+    network = CycleGAN(in_channels=3, residual=True, **GENERATOR)
     generators = load_weights(network.generators, trained.out / "model.pt")
     assert not differences(weights, halved({k: state[f"generators.{k}"] for k in weights}))
     assert all(generator.last.weight.any() for generator in generators.values()), "they have learnt"

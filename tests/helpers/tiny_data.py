@@ -1,6 +1,7 @@
 """The data of each bundle's tiny trainings, simulated, and the options that make a training of them take seconds.
 
-Each function writes ``datalist.json`` into a folder, and ``faulty.json``, the same with cases that have to be left out.
+Each bundle has an entry in ``BUNDLES``, below. Each function writes ``datalist.json`` into a folder, and
+``faulty.json``, the same with cases that have to be left out.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def _radiographs(folder: Path, section: str, cases: int, seed: int) -> list[dict
     return [{**case, **{key: f"{section}/{case[key]}" for key in files}} for case in listed]
 
 
-BUNDLES = {
+BUNDLES = {  # the folder of a bundle, and what writes its data and returns the options
     "brain_mri_anomaly_itermask3d": itermask3d,
     "brain_mri_anomaly_mmccd": mmccd,
     "brain_mri_anomaly_tsgm": tsgm,

@@ -28,7 +28,7 @@ from tests.helpers.ankle import ankle, assert_right, make_png
 from tools.environment import MONAI_LABEL, environment_python
 from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER, command, main
 
-ITERMASK3D, MMCCD, TSGM = BUNDLES
+ITERMASK3D, MMCCD, TSGM = (f"brain_mri_anomaly_{name}" for name in ("itermask3d", "mmccd", "tsgm"))
 MACDM = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 
 
@@ -39,7 +39,8 @@ def test_studies_that_are_no_folder_are_refused_before_anything_is_made(tmp_path
 
 
 def test_the_server_is_started_offline_on_the_loopback_interface_with_the_bundles(tmp_path):
-    given = argparse.Namespace(app_dir=tmp_path, studies=tmp_path, bundles=BUNDLES[:2], host="127.0.0.1", port=8000)
+    bundles = [ITERMASK3D, MMCCD]
+    given = argparse.Namespace(app_dir=tmp_path, studies=tmp_path, bundles=bundles, host="127.0.0.1", port=8000)
     words = command(Path("python"), given)
     assert words[words.index("models") + 1] == f"{ITERMASK3D},{MMCCD}"
     assert ("zoo_source", "local") in zip(words, words[1:]) and ("--host", "127.0.0.1") in zip(words, words[1:])

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from monai.apps.utils import extractall
 
-from tools.package_bundle import BUNDLES, package
+from tools.package_bundle import BUNDLES, ROOT, package
 from tools.verify_bundle import main
 
-ITERMASK3D = BUNDLES[0]
+ITERMASK3D = ROOT / "bundles" / "brain_mri_anomaly_itermask3d"
 
 
 def copied(tmp_path: Path) -> Path:

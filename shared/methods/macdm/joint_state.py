@@ -18,7 +18,7 @@ class JointState:
     w^2 the signal-to-noise ratio, so that masks of small weight take shape after the radiograph.
 
     Args:
-        weights: (w1, w2, w3) of radiograph, tibia and lesion, above 0.
+        state_weights: (w1, w2, w3) of radiograph, tibia and lesion, above 0.
         weight_mode: "data": the channels of the state are weighted; "input": the state is not, and the network is
             given concat(w1 x_t, w2 b_t, w3 c_t), as the formula of the paper has it.
         masks_given: False, as in the paper, noises all three; True noises the radiograph alone and gives the masks as
@@ -28,13 +28,15 @@ class JointState:
         ValueError: not three weights above 0, or an unknown ``weight_mode``.
     """
 
-    weights: tuple[float, float, float]
+    state_weights: tuple[float, float, float]
     weight_mode: Literal["data", "input"] = "data"
     masks_given: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.weights) != 3 or not all(0 < weight < math.inf for weight in self.weights):
-            raise ValueError(f"weights are {self.weights}; give three above 0: of radiograph, tibia and lesion.")
+        if len(self.state_weights) != 3 or not all(0 < weight < math.inf for weight in self.state_weights):
+            raise ValueError(
+                f"state_weights are {self.state_weights}; give three above 0: of radiograph, tibia and lesion."
+            )
         if self.weight_mode not in ("data", "input"):
             raise ValueError(f"weight_mode is '{self.weight_mode}'; choose 'data' or 'input'.")
 
@@ -51,7 +53,7 @@ class JointState:
     @property
     def input_weights(self) -> list[float]:
         """Factor of each channel of the state in the network's input."""
-        return [1.0 if self.weight_mode == "data" else weight for weight in self.weights[: self.channels]]
+        return [1.0 if self.weight_mode == "data" else weight for weight in self.state_weights[: self.channels]]
 
     def pack(self, radiograph: Tensor, tibia: Tensor, lesion: Tensor) -> tuple[Tensor, Tensor]:
         """Radiograph in [-1, 1] and masks of 0 and 1, each ``B 1 *S``, to state ``B channels *S`` and condition.
@@ -73,10 +75,10 @@ class JointState:
     def network_input(self, state: Tensor, condition: Tensor) -> Tensor:
         """What network and classifier are given, ``B 3 *S``: a noisy state, variance-preserving, and the condition."""
         joint = torch.cat([state, condition], dim=1)
-        return joint if self.weight_mode == "data" else joint * self._per_channel(self.weights, joint)
+        return joint if self.weight_mode == "data" else joint * self._per_channel(self.state_weights, joint)
 
     def _data_weights(self) -> tuple[float, ...]:
-        return self.weights if self.weight_mode == "data" else (1.0, 1.0, 1.0)
+        return self.state_weights if self.weight_mode == "data" else (1.0, 1.0, 1.0)
 
     @staticmethod
     def _per_channel(weights: tuple[float, ...], joint: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -20,37 +22,41 @@ class ConditionalDenoiser(nn.Module):
     same.
 
     Args:
-        channels: sequences, 1 in the paper's form, where each sequence of a slice is a sample of its own; otherwise
+        out_channels: sequences, 1 in the paper's form, where each sequence of a slice is a sample of its own; otherwise
             all sequences of a slice are drawn together, each given all that are present.
         unet: its shape.
         mean: of the pixels of clean images.
         sigma_data: their standard deviation.
         sigma_difference: standard deviation of their difference to the condition.
-        sigma_min: lowest noise level, timestep 0 of the U-Net's embedding.
-        sigma_max: highest, timestep 1000; ln sigma is linear in between.
+        trained_sigma_range: lowest noise level, timestep 0 of the U-Net's embedding, and highest, timestep 1000; ln
+            sigma is linear in between.
     """
 
     def __init__(
         self,
-        channels: int,
+        out_channels: int,
         unet: UNetShape,
         mean: float,
         sigma_data: float,
         sigma_difference: float,
-        sigma_min: float,
-        sigma_max: float,
+        trained_sigma_range: Sequence[float],
     ) -> None:
         super().__init__()
-        self.channels, self.mean, self.sigma_data, self.sigma_difference = channels, mean, sigma_data, sigma_difference
-        self.sigma_min, self.sigma_max = sigma_min, sigma_max
-        self.unet = DiffusionUNet(in_channels=2 * channels, out_channels=channels, shape=unet)
+        self.channels, self.mean, self.sigma_data, self.sigma_difference = (
+            out_channels,
+            mean,
+            sigma_data,
+            sigma_difference,
+        )
+        self.trained_sigma_range = trained_sigma_range
+        self.unet = DiffusionUNet(in_channels=2 * out_channels, out_channels=out_channels, shape=unet)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor, present: Tensor | None = None) -> Tensor:
         """The clean images expected behind noisy ones.
 
         Args:
             x: ``B S X Y``, the clean images plus sigma times standard normal noise.
-            sigma: ``B``, or a scalar tensor, in [sigma_min, sigma_max].
+            sigma: ``B``, or a scalar tensor, within ``trained_sigma_range``.
             condition: ``B S X Y``, clean.
             present: ``B S`` of 0 and 1; absent sequences, whatever they hold, are not shown to the U-Net, and what is
                 returned for them means nothing. None: all are present.
@@ -65,7 +71,7 @@ class ConditionalDenoiser(nn.Module):
         shown = torch.ones_like(x[:, :, :1, :1]) if present is None else present.reshape(-1, self.channels, 1, 1).to(x)
 
         def network(scaled: Tensor, c_noise: Tensor, given: Tensor) -> Tensor:
-            low, high = (torch.as_tensor(level).log() for level in (self.sigma_min, self.sigma_max))
+            low, high = (torch.as_tensor(level).log() for level in self.trained_sigma_range)
             timesteps = TIMESTEPS * (4 * c_noise - low) / (high - low)
             inputs = torch.cat([torch.where(shown > 0, scaled, 0), torch.where(shown > 0, given, 0)], dim=1)
             return self.unet(inputs, timesteps)

@@ -41,7 +41,7 @@ class CycleGAN(nn.Module):
     and a discriminator (70 x 70 PatchGAN) 2,762,689 parameters.
 
     Args:
-        channels: of the images.
+        in_channels: of the images.
         width: of the first layer of all networks.
         blocks: residual blocks of a generator.
         residual: generators that learn the change of the image, see :class:`~.generator.ResnetGenerator`.
@@ -51,7 +51,7 @@ class CycleGAN(nn.Module):
 
     def __init__(
         self,
-        channels: int = 1,
+        in_channels: int = 1,
         width: int = 64,
         blocks: int = 9,
         residual: bool = False,
@@ -60,9 +60,9 @@ class CycleGAN(nn.Module):
     ) -> None:
         super().__init__()
         self.cycle, self.identity = cycle, identity
-        self.generators = nn.ModuleDict({d: ResnetGenerator(channels, width, blocks, residual) for d in DOMAINS})
+        self.generators = nn.ModuleDict({d: ResnetGenerator(in_channels, width, blocks, residual) for d in DOMAINS})
         self.discriminators = nn.ModuleDict(
-            {d: PatchDiscriminator(2, width, channels, num_layers_d=3, norm="INSTANCE", bias=True) for d in DOMAINS}
+            {d: PatchDiscriminator(2, width, in_channels, num_layers_d=3, norm="INSTANCE", bias=True) for d in DOMAINS}
         )
         # MONAI's default passes the logits through a leaky ReLU before the square, which is not least-squares GAN.
         self.adversarial = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)

@@ -24,7 +24,7 @@ class TrainingLevels:
     """Noise levels of the training and what an error counts at each of them.
 
     Attributes:
-        sigma_min, sigma_max: their range; ln sigma is uniform.
+        trained_sigma_range: lowest and highest; ln sigma is uniform.
         sigma_difference: standard deviation of the difference between a slice and its condition.
         weighting: "edm", or "ve" as in the paper.
 
@@ -32,8 +32,7 @@ class TrainingLevels:
         ValueError: no such weighting.
     """
 
-    sigma_min: float
-    sigma_max: float
+    trained_sigma_range: Sequence[float]
     sigma_difference: float
     weighting: str = "edm"
 
@@ -114,7 +113,7 @@ class PseudoPairPrepareBatch(PrepareBatch):
         level = self.condition_noise * torch.rand(len(healthy), 1, 1, 1)
         condition = condition + level * torch.randn_like(condition)
         present = self._present(len(healthy))
-        sigma = ve_training_sigmas(torch.rand(len(healthy)), self.levels.sigma_min, self.levels.sigma_max)
+        sigma = ve_training_sigmas(torch.rand(len(healthy)), *self.levels.trained_sigma_range)
         level = sigma[:, None, None, None]
         noisy = healthy + level * torch.randn_like(healthy)
         weight = (self.levels.weight(level) * present[:, :, None, None]).expand_as(healthy)

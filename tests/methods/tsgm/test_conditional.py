@@ -35,7 +35,7 @@ class Known(nn.Module):
 def denoiser_of(channels: int = 3, unet: nn.Module | None = None) -> ConditionalDenoiser:
     """Around a known network, or around a small U-Net none of whose layers is 0."""
     torch.manual_seed(0)
-    denoiser = ConditionalDenoiser(channels, TINY, MEAN, STD, DIFFERENCE, SIGMA_MIN, SIGMA_MAX).eval()
+    denoiser = ConditionalDenoiser(channels, TINY, MEAN, STD, DIFFERENCE, (SIGMA_MIN, SIGMA_MAX)).eval()
     for parameter in denoiser.parameters():
         if parameter.ndim > 1 and not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -71,7 +71,7 @@ class TestPreconditioning:
 
     def test_a_new_network_returns_zero(self):
         x, condition = images()
-        new = ConditionalDenoiser(3, TINY, MEAN, STD, DIFFERENCE, SIGMA_MIN, SIGMA_MAX)
+        new = ConditionalDenoiser(3, TINY, MEAN, STD, DIFFERENCE, (SIGMA_MIN, SIGMA_MAX))
         assert torch.equal(new(x, LEVELS, condition), denoiser_of(unet=Known())(x, LEVELS, condition))
 
     def test_the_network_sees_differences_of_unit_variance_at_every_noise_level(self):

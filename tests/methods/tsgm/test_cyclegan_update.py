@@ -23,7 +23,7 @@ NO_POOLS = {domain: ImagePool(0) for domain in DOMAINS}
 @pytest.fixture
 def model() -> CycleGAN:
     torch.manual_seed(0)
-    model = CycleGAN(channels=2, width=4, blocks=1, cycle=3.0, identity=2.0)
+    model = CycleGAN(in_channels=2, width=4, blocks=1, cycle=3.0, identity=2.0)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.2)
     return model

@@ -67,12 +67,12 @@ def volume_of(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def trained() -> ConditionalDenoiser:
     torch.manual_seed(0)
     unet = UNetShape(width=16, multipliers=(1, 2), attention_levels=(), blocks=1, dropout=0.0)
-    network = ConditionalDenoiser(2, unet, 0.2, 0.25, SIGMA_DIFFERENCE, SIGMA_MIN, SIGMA_MAX)
+    network = ConditionalDenoiser(2, unet, 0.2, 0.25, SIGMA_DIFFERENCE, (SIGMA_MIN, SIGMA_MAX))
     prepare = PseudoPairPrepareBatch(
         SEQUENCES,
         nn.ModuleDict({"tumor": Oracle()}),
         {"generated": 0.8, "identical": 0.2},
-        TrainingLevels(SIGMA_MIN, SIGMA_MAX, SIGMA_DIFFERENCE),
+        TrainingLevels((SIGMA_MIN, SIGMA_MAX), SIGMA_DIFFERENCE),
         drop_sequences=0.5,
     )
     pool, masks = brains(256)

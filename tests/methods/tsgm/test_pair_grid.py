@@ -33,7 +33,7 @@ class Pairs:
 @pytest.fixture
 def network() -> CycleGAN:
     """In [-1, 1], the generators add 0.4 and take 0.6 away."""
-    network = CycleGAN(channels=2, width=4, blocks=0)
+    network = CycleGAN(in_channels=2, width=4, blocks=0)
     network.generators = nn.ModuleDict({"tumor": Change(0.4), "healthy": Change(-0.6)})
     return network
 
@@ -62,7 +62,7 @@ def test_the_network_as_it_is_now_is_shown(network):
 
 def test_training_goes_on_as_if_nothing_had_been_drawn():
     torch.manual_seed(0)
-    network = CycleGAN(channels=2, width=4, blocks=1).train()
+    network = CycleGAN(in_channels=2, width=4, blocks=1).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     pairs = [{d: torch.rand(2, 8, 12) for d in DOMAINS}]
     random = torch.get_rng_state()

@@ -56,7 +56,7 @@ def prepare_of(**settings: Any) -> PseudoPairPrepareBatch:
         "sequences": SEQUENCES,
         "generators": nn.ModuleDict({"tumor": Adds(1.0), "healthy": Adds(-1.0)}),
         "shares": {"identical": 1.0},
-        "levels": TrainingLevels(SIGMA_MIN, SIGMA_MAX, DIFFERENCE),
+        "levels": TrainingLevels((SIGMA_MIN, SIGMA_MAX), DIFFERENCE),
     }
     return PseudoPairPrepareBatch(**{**usual, **settings})
 
@@ -157,7 +157,7 @@ class TestNoise:
 class TestWhatCounts:
     @pytest.mark.parametrize("weighting", ["edm", "ve"])
     def test_weights_are_those_of_the_drawn_noise_level(self, batch, weighting: str):
-        made = Prepared(batch, levels=TrainingLevels(SIGMA_MIN, SIGMA_MAX, DIFFERENCE, weighting))
+        made = Prepared(batch, levels=TrainingLevels((SIGMA_MIN, SIGMA_MAX), DIFFERENCE, weighting))
         expected = WEIGHTS[weighting](made.sigma, DIFFERENCE)[:, None, None, None].expand_as(made.weight)
         assert torch.equal(made.weight, expected)
 
@@ -273,4 +273,4 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str):
 
 def test_an_unknown_weighting_is_refused():
     with pytest.raises(ValueError, match="weighting is one of edm, ve, got 'snr'"):
-        TrainingLevels(SIGMA_MIN, SIGMA_MAX, DIFFERENCE, weighting="snr")
+        TrainingLevels((SIGMA_MIN, SIGMA_MAX), DIFFERENCE, weighting="snr")
