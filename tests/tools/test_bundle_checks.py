@@ -13,7 +13,7 @@ import pytest
 from tools.bundle_checks import wrong_bundle, wrong_files, wrong_metadata, wrong_properties, wrong_sums
 from tools.package_bundle import BUNDLES
 
-ITERMASK3D = BUNDLES[0]
+ITERMASK3D = next(bundle for bundle in BUNDLES if bundle.name == "brain_mri_anomaly_itermask3d")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tools import monai_label_app
 from tools.bundle_checks import wrong_metadata, wrong_properties
 from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER
 
-ITERMASK3D = BUNDLES[0]
+ITERMASK3D = next(bundle for bundle in BUNDLES if bundle.name == "brain_mri_anomaly_itermask3d")
 MACDM = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 
 

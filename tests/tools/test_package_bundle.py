@@ -22,7 +22,7 @@ from shared.simulation.phantom_brain import write_dataset
 from tools.example_case import described, differences, run_example
 from tools.package_bundle import BUNDLES, ROOT, PackagingError, main, package, write_zip
 
-ITERMASK3D = BUNDLES[0]
+ITERMASK3D = next(bundle for bundle in BUNDLES if bundle.name == "brain_mri_anomaly_itermask3d")
 
 
 @pytest.fixture(scope="module")
