@@ -15,9 +15,9 @@ from shared.runs.weights import sha256
 from tests.helpers.ankle import assert_right, make_png
 from tools import monai_label_app
 from tools.bundle_checks import wrong_metadata, wrong_properties
-from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER
+from tools.serve_monai_label import ROOT, SEGMENTER
 
-ITERMASK3D = next(bundle for bundle in BUNDLES if bundle.name == "brain_mri_anomaly_itermask3d")
+ITERMASK3D = "brain_mri_anomaly_itermask3d"
 MACDM = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 
 
