@@ -14,7 +14,7 @@ from shared.brains.door import Door, check_case
 from shared.cases.datalists import gather_cases
 from shared.runs.errors import InputError, NoUsableCaseError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, case_of, head, radius, save
-from tests.helpers.nifti_files import patched, pixdim, truncated, with_voxels
+from tests.helpers.nifti_files import assert_refused, patched, pixdim, truncated, with_voxels
 from tests.helpers.real_data import DATA, needs_data
 
 FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
@@ -33,13 +33,8 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_named_with_file_key_and_remedy(tmp_path, fault):
     name, make, message = FAULTS[fault]
-    path = tmp_path / name
-    make(path)
-    with pytest.raises(InputError, match=message) as caught:
-        check_case(case_of(path))
-    assert caught.value.file == str(path)
-    assert str(caught.value).startswith(f"{path} (key 't1'): ")
-    assert caught.value.problem and caught.value.remedy
+    make(tmp_path / name)
+    assert_refused(lambda path: check_case(case_of(path)), tmp_path / name, message)
 
 
 def reoriented(codes: str) -> nib.Nifti1Image:

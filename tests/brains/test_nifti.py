@@ -12,7 +12,18 @@ import pytest
 from shared.brains.nifti import MAX_VOXELS, read_channels, read_volume
 from shared.runs.errors import InputError
 from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, save
-from tests.helpers.nifti_files import flipped_byte, patched, pixdim, png, rgb, singular, truncated, with_voxels, written
+from tests.helpers.nifti_files import (
+    assert_refused,
+    flipped_byte,
+    patched,
+    pixdim,
+    png,
+    rgb,
+    singular,
+    truncated,
+    with_voxels,
+    written,
+)
 
 FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "missing": ("x.nii.gz", lambda p: p, "file not found"),
@@ -52,13 +63,8 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_named_with_file_key_and_remedy(tmp_path, fault):
     name, make, message = FAULTS[fault]
-    path = tmp_path / name
-    make(path)
-    with pytest.raises(InputError, match=message) as caught:
-        read_volume(str(path), "t1")
-    assert caught.value.file == str(path)
-    assert str(caught.value).startswith(f"{path} (key 't1'): ")
-    assert caught.value.problem and caught.value.remedy
+    make(tmp_path / name)
+    assert_refused(lambda path: read_volume(str(path), "t1"), tmp_path / name, message)
 
 
 def test_values_are_those_of_the_header_in_float32(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 from PIL import Image
 
+from shared.runs.errors import InputError
 from tests.helpers.ellipsoid_brain import BRAIN, save
 
 
@@ -59,3 +62,12 @@ def rgb(path: Path) -> Path:
 
 def singular(path: Path) -> Path:
     return patched(path, sform_code=1, srow_x=[0, 0, 0, 0])
+
+
+def assert_refused(read: Callable[[Path], object], path: Path, message: str) -> None:
+    """What reads a file names it with its key, what is wrong and a remedy."""
+    with pytest.raises(InputError, match=message) as caught:
+        read(path)
+    assert caught.value.file == str(path)
+    assert str(caught.value).startswith(f"{path} (key 't1'): ")
+    assert caught.value.problem and caught.value.remedy
