@@ -49,7 +49,8 @@ def check_extracted(image: Volume, slices: bool = False) -> list[str]:
         out = image.file.removesuffix(".gz").removesuffix(".nii") + "_brain.nii.gz"
         commands = f"hd-bet -i {image.file} -o {out}, or mri_synthstrip -i {image.file} -o {out}"
         how = "in the whole volume these slices are from, with HD-BET or SynthStrip" if few else f"({commands})"
-        remedy = f"Extract the brain first {how}, or pass a brain mask in the datalist"
+        shading = "correct its shading too (such as by N4), which would be marked as anomaly"
+        remedy = f"Extract the brain first {how}, or pass a brain mask in the datalist; {shading}"
         raise InputError(image.file, image.key, f"is not a brain-extracted scan: {why}", remedy)
     return ["so few slices do not always show whether the brain was extracted: make sure that it was"] * few
 

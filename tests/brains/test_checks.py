@@ -64,6 +64,7 @@ def test_a_whole_head_is_refused_with_the_commands_that_extract_its_brain():
     with pytest.raises(InputError, match="skull and scalp") as caught:
         check_extracted(volume(head()))
     assert "(hd-bet -i t1.nii.gz -o t1_brain.nii.gz, or mri_synthstrip -i t1.nii.gz" in caught.value.remedy
+    assert "correct its shading too (such as by N4)" in caught.value.remedy  # half of a healthy brain was marked
 
 
 def test_of_few_slices_it_is_said_that_they_may_not_show_it():
