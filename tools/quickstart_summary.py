@@ -13,7 +13,7 @@ from nibabel.affines import voxel_sizes
 
 
 def summary_lines(output_dir: Path) -> list[str]:
-    """Return one line per case of ``input/datalist.json``, computed from ``report.csv``, the masks and the labels.
+    """Return a line per case of ``input/datalist.json``, from ``report.csv``, masks and labels, and one of warnings.
 
     Raises:
         FileNotFoundError: the report, the list or a mask is missing.
@@ -49,6 +49,8 @@ def summary_lines(output_dir: Path) -> list[str]:
             )
         else:
             lines.append(f"{name}: {above} (false positives)")
+        if warnings := rows[case_id].get("warnings"):
+            lines.append(f"{name}: warning: {warnings}")
     return lines
 
 

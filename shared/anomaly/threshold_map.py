@@ -13,6 +13,8 @@ from monai.transforms import MapTransform
 from .calibration import Calibration
 from .thresholds import OWN_THRESHOLDS
 
+_MUCH = 0.1  # of the brain; hardly a lesion takes up as much, shading and a failed extraction often do
+
 
 class ThresholdMapd(MapTransform):
     """Divide the map, and its ``uncertainty`` if there is one, by its threshold, and call anomaly what is above 1.
@@ -30,8 +32,8 @@ class ThresholdMapd(MapTransform):
     Adds to the ``facts`` of the case ``score`` (share of the brain above the stored or given threshold, NaN without a
     calibration), ``score_percentile`` (among healthy scans, NaN where the threshold was given), ``threshold`` (of this
     volume on the raw map; with "otsu" infinite where nothing stands out, and then the map is 0), ``threshold_source``
-    and, where asked for, ``quality_percentile``; to its ``notes`` that the stored threshold may not fit. Reads
-    ``native_brain_mask``.
+    and, where asked for, ``quality_percentile``; to its ``notes`` that more is marked than in any healthy scan, or over
+    a tenth of the brain, and that the stored threshold may not fit. Reads ``native_brain_mask``.
 
     Raises:
         ValueError: neither a threshold above 0 nor a calibration, or there is no such rule.
@@ -76,12 +78,26 @@ class ThresholdMapd(MapTransform):
             raw = np.asarray(d[key])[brain] * (threshold if np.isfinite(threshold) else 0)
             found = {**self._scores(raw), "threshold": threshold, "threshold_source": source}
             d["facts"] = {**found, **d.get("facts", {}), **self._quality(d.get("facts", {}))}
-        if self.calibration and self.calibration.stale:
-            warning = (
-                f"the stored threshold belongs to {self.calibration.stale}: run configs/calibrate.json on healthy scans"
-            )
-            d["notes"] = [*d.get("notes", []), warning]
+            if notes := self._notes(found, float(np.asarray(d[self.mask_key])[brain].mean())):
+                d["notes"] = [*d.get("notes", []), *notes]
         return d
+
+    def _notes(self, found: Mapping[str, Any], marked: float) -> list[str]:
+        """What is to be said of a case with these scores, of whose brain the share ``marked`` is in the mask."""
+        notes, much = [], ""
+        if self.calibration and found["score_percentile"] == 100:
+            share, scans = 100 * found["score"], len(self.calibration.healthy_scores)
+            than = f"more than in any of the {scans} scans it was fitted on"
+            much = f"{share:.2g} % of the brain is above the stored threshold, {than}"
+        elif marked > _MUCH:
+            much = f"{100 * marked:.2g} % of the brain is marked"
+        if much:
+            why = "shading, another sequence, a failed extraction or a pathology"
+            notes.append(f"{much}: {why}; look at the picture")
+        if self.calibration and self.calibration.stale:
+            stale = self.calibration.stale
+            notes.append(f"the stored threshold belongs to {stale}: run configs/calibrate.json on healthy scans")
+        return notes
 
     def _scores(self, raw: np.ndarray) -> dict[str, float]:
         if self.calibration is None:

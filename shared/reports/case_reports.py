@@ -39,7 +39,7 @@ class CaseReports:
 
     Reads from each finished case ``native_image``, ``pred`` (the mask), ``anomaly_map``, ``pseudo_healthy`` (of several
     sequences the picture shows the last, that of ``native_image``), ``case_id``, ``facts``, which join its row, and,
-    where there are some, ``notes`` and ``label``.
+    where there are some, ``notes``, which are logged as the door's warnings are, and ``label``.
     """
 
     def __init__(
@@ -79,12 +79,15 @@ class CaseReports:
             image, pseudo_healthy, anomaly_map, mask = (np.asarray(case[name][-1]) for name in names)
             label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
             mask = mask > 0
+            notes = case.get("notes", [])
+            for note in notes:
+                logger.warning("case '%s': %s", case_id, note)
             row = {
                 "case_id": case_id,
                 "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
                 **case["facts"],
                 "seconds": time.time() - self.case_started,
-                "warnings": [*self.warnings[case_id], *case.get("notes", [])],
+                "warnings": [*self.warnings[case_id], *notes],
             }
             picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label)
             self.records.save(row, picture)

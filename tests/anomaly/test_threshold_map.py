@@ -192,3 +192,22 @@ class TestFacts:
         earlier = ["thick slices"]
         assert transform({**patient(box(2, 2, 2)), "notes": earlier})["notes"] == ["thick slices", note]
         assert earlier == ["thick slices"]
+
+    def test_more_than_in_any_healthy_scan_is_a_note(self):
+        transform = ThresholdMapd(calibration=CALIBRATION)
+        assert "notes" not in transform(patient(0.75 * box(8, 6, 2)))  # a share of .05, as the worst healthy scan
+        (note,) = transform(patient(0.75 * box(8, 6, 4)))["notes"]
+        begin = "10 % of the brain is above the stored threshold, more than in any of the 4 scans it was fitted on: "
+        assert note.startswith(begin)
+        assert "a failed extraction or a pathology; look at the picture" in note
+        stale = ThresholdMapd(calibration=replace(CALIBRATION, stale="other weights"))
+        assert len(stale(patient(0.75 * box(8, 6, 4)))["notes"]) == 2
+
+    def test_over_a_tenth_of_the_brain_is_a_note_without_healthy_scans_to_compare_with(self):
+        transform = ThresholdMapd(threshold=THRESHOLD)
+        assert "notes" not in transform(patient(0.75 * box(8, 6, 4)))  # a tenth
+        (note,) = transform(patient(0.75 * box(8, 8, 6)))["notes"]
+        assert note.startswith("20 % of the brain is marked: shading, another sequence")
+        assert ThresholdMapd(threshold=THRESHOLD, calibration=CALIBRATION)(patient(0.75 * box(8, 8, 6)))["notes"] == [
+            note
+        ]

@@ -136,13 +136,18 @@ def test_picture_shows_the_last_of_several_pseudo_healthy_sequences(
 
 
 def test_notes_of_a_case_are_warnings_beside_those_of_the_door(
-    tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None
+    tmp_path: Path,
+    weights: str,
+    cases: list[dict[str, Any]],
+    no_pictures: None,
+    caplog: pytest.LogCaptureFixture,
 ):
     note = "the stored threshold belongs to other weights: run configs/calibrate.json on healthy scans"
     for one in cases:
         one["output"]["notes"] = [note]
     rows = run(tmp_path / "out", weights, cases)
     assert [row["warnings"] for row in rows] == [["thick slices", note], [note]]
+    assert [f"case '{row['case_id']}': {note}" for row in rows] == caplog.messages[: len(rows)]
     assert note in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 

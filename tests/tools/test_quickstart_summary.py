@@ -45,6 +45,14 @@ def test_the_summary_is_computed_from_report_masks_and_labels(results):
     ]
 
 
+def test_warnings_of_a_case_follow_it(results):
+    lines = summary_lines(results)
+    table = results / "report.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([f"{header},warnings", f"{rows[0]},36 % of the brain is marked", f"{rows[1]},"]))
+    assert summary_lines(results) == [lines[0], "healthy: warning: 36 % of the brain is marked", lines[1]]
+
+
 def test_a_missed_lesion_is_called_missed(results):
     empty = nib.Nifti1Image(np.zeros((10, 10, 10), np.uint8), np.diag([2, 2, 2, 1]))
     nib.save(empty, results / f"{TUMOUR}_anomaly_mask.nii.gz")
