@@ -43,9 +43,12 @@ class Wanted:
     alone: tuple[str, ...] = ()
 
 
-COLLECTION = Wanted(".venv", ("requirements.txt", "requirements-test.txt"))
+_DEEPBET = "deepbet==1.0.2"
+COLLECTION = Wanted(".venv", ("requirements.txt", "requirements-extract.txt", "requirements-test.txt"), (_DEEPBET,))
 MONAI_LABEL = Wanted(
-    ".venv-monailabel", ("requirements.txt", "requirements-monailabel.txt"), ("monailabel==0.8.5", "pydicom-seg==0.4.1")
+    ".venv-monailabel",
+    ("requirements.txt", "requirements-extract.txt", "requirements-monailabel.txt"),
+    (_DEEPBET, "monailabel==0.8.5", "pydicom-seg==0.4.1"),
 )
 FLARE = Wanted(".venv-flare", ("requirements.txt", "requirements-flare.txt"))
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tools import environment
 from tools.environment import EnvironmentFailure, environment_python, is_complete, python_of
+
+WANTED = replace(environment.COLLECTION, alone=())  # packages would be fetched
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def pip_that(monkeypatch: pytest.MonkeyPatch, returncode: int, output: str) -> l
 
 
 def test_a_real_environment_is_made_used_again_and_remade_when_half_made(root, capfd):
-    python = environment_python(root)
+    python = environment_python(root, WANTED)
     where = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
     assert Path(where.stdout.strip()) == root / ".venv"
     said = capfd.readouterr()
@@ -50,26 +53,32 @@ def test_a_real_environment_is_made_used_again_and_remade_when_half_made(root, c
 
     marker = root / ".venv" / "marker"
     marker.touch()
-    assert environment_python(root) == python and marker.exists()
+    assert environment_python(root, WANTED) == python and marker.exists()
     assert capfd.readouterr().err == ""
 
     (root / ".venv" / "requirements.sha256").write_text("installing")  # as a killed run leaves it
-    assert not is_complete(root)
-    assert environment_python(root) == python and is_complete(root)
+    assert not is_complete(root, WANTED)
+    assert environment_python(root, WANTED) == python and is_complete(root, WANTED)
     assert not marker.exists()
 
 
 def test_new_requirements_are_installed_into_the_environment_in_place(root, monkeypatch):
     commands = pip_that(monkeypatch, 0, "")
-    environment_python(root)
-    environment_python(root)
+    environment_python(root, WANTED)
+    environment_python(root, WANTED)
     assert len(commands) == 1
     assert commands[0][:4] == [str(python_of(root / ".venv")), "-m", "pip", "install"]
-    assert commands[0][-3::2] == [str(root / name) for name in environment.COLLECTION.requirements]
+    assert commands[0][-5::2] == [str(root / name) for name in environment.COLLECTION.requirements]
     (root / ".venv" / "kept").touch()
     (root / "requirements.txt").write_text("# something else\n")
-    environment_python(root)
+    environment_python(root, WANTED)
     assert len(commands) == 2 and (root / ".venv" / "kept").exists()
+
+
+def test_what_asks_for_too_much_is_installed_after_the_others_and_alone(root, monkeypatch):
+    commands = pip_that(monkeypatch, 0, "")
+    environment_python(root)
+    assert [command[-2:] for command in commands][1:] == [["--no-deps", "deepbet==1.0.2"]]
 
 
 def test_an_environment_made_by_hand_is_not_deleted(root, monkeypatch):
@@ -80,7 +89,7 @@ def test_an_environment_made_by_hand_is_not_deleted(root, monkeypatch):
     (root / ".venv" / "own_work").touch()
     for _ in range(2):
         with pytest.raises(EnvironmentFailure):
-            environment_python(root)
+            environment_python(root, WANTED)
     assert (root / ".venv" / "own_work").exists()
 
 
@@ -95,23 +104,23 @@ def test_an_environment_made_by_hand_is_not_deleted(root, monkeypatch):
 def test_a_failure_of_pip_shows_its_output_and_a_remedy(root, monkeypatch, capfd, output, remedy):
     pip_that(monkeypatch, 1, output)
     with pytest.raises(EnvironmentFailure, match=remedy) as failure:
-        environment_python(root)
+        environment_python(root, WANTED)
     assert output in capfd.readouterr().err
     assert output.splitlines()[-1] in str(failure.value)
-    assert not is_complete(root)
+    assert not is_complete(root, WANTED)
 
 
 def test_an_old_python_is_refused_before_anything_is_made(root, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 9, 18))
     with pytest.raises(EnvironmentFailure, match=r"Python 3\.10 or newer.*Install Python 3\.11"):
-        environment_python(root)
+        environment_python(root, WANTED)
     assert not (root / ".venv").exists()
 
 
 def test_a_python_without_ensurepip_names_the_missing_package(root, monkeypatch):
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EnvironmentFailure, match="apt install python3[.0-9]*-venv"):
-        environment_python(root)
+        environment_python(root, WANTED)
 
 
 def test_the_disk_or_a_permission_refusing_the_folder_is_explained(root, monkeypatch):
@@ -120,7 +129,7 @@ def test_the_disk_or_a_permission_refusing_the_folder_is_explained(root, monkeyp
 
     monkeypatch.setattr(environment, "_make", refuse)
     with pytest.raises(EnvironmentFailure, match="may write to"):
-        environment_python(root)
+        environment_python(root, WANTED)
 
 
 @pytest.mark.parametrize("name", ["environment", "run_tests", "quickstart", "quickstart_steps"])
