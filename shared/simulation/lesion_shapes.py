@@ -50,8 +50,8 @@ def tumour(rng: np.random.Generator, coordinates: list[np.ndarray], anatomy: Ana
     # Oedema reaches further in white matter, hardly into cortex, and stops at CSF.
     reach = rng.uniform(5.0, 13.0) * (ndimage.gaussian_filter(white, 1.0) - 0.35)
     oedema = _soft(radius - size - reach + 0.15 * size * fine, 1.0)
-    core, rim_outer, necrosis = (_soft(radius - size * share, 0.6) for share in (1.0, 0.86, 0.62))
-    necrosis = _soft(radius - 0.62 * size + 1.5 * raggedness, 0.6)
+    core, rim_outer = (_soft(radius - size * share, 0.6) for share in (1.0, 0.86))
+    necrosis = np.minimum(_soft(radius - 0.62 * size + 1.5 * raggedness, 0.6), rim_outer)  # ragged, within the rim
     tissue = 1 - np.clip(anatomy.fractions["csf"] * 1.2, 0, 1)
     return {
         "oedema": np.clip(oedema - core, 0, 1) * tissue,

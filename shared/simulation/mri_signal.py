@@ -70,7 +70,7 @@ class Sequence:
     enhanced: bool = False
 
 
-SPOILED_T1 = Sequence("spoiled_gradient_echo", repetition_time=9.6, echo_time=4.6, noise=0.022, flip_angle=15.0)
+SPOILED_T1 = Sequence("spoiled_gradient_echo", repetition_time=9.6, echo_time=4.6, noise=0.022, flip_angle=25.0)
 # The echo times of t2 and flair are the contrast-equivalent ones of a turbo spin echo, shorter than the nominal ones
 # (Mugler 2014, J. Magn. Reson. Imaging 39:745). The inversion time of flair nulls CSF.
 SEQUENCES = MappingProxyType(

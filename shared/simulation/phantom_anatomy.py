@@ -1,4 +1,4 @@
-"""Tissue fractions of a new anatomy per seed: the MNI152 template, deformed, with folds of its own."""
+"""Tissue fractions of a new anatomy per seed: the MNI152 template, resized, aged and deformed, with own folds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Anatomy:
 
     `fractions` maps csf, grey, deep_grey, white and blood to float32 in [0, 1], summing to 1 (CSF fills the outside);
     `brain_mask` is bool; `myelin` is float32, positive where the template is brighter than its tissue fractions say
-    (deep nuclei, brain stem, thin cortex); `depth` is the distance below the brain surface in mm.
+    (deep nuclei, brain stem, thin cortex); `depth` is the distance below the surface of the brain with its outer CSF,
+    of which an extraction leaves more or less, in mm.
     """
 
     fractions: dict[str, np.ndarray]
@@ -44,7 +45,7 @@ def grid_coordinates(spacing: float) -> tuple[list[np.ndarray], np.ndarray]:
 
 @cache
 def _template() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return the maps grey, white, intensity, inside and depth of the template at 1 mm, and world-to-voxel matrix."""
+    """Return the maps grey, white, intensity and depth of the template at 1 mm, and world-to-voxel matrix."""
     grey = datasets.load_mni152_gm_template(resolution=1)
     maps = {
         "grey": grey.get_fdata(dtype=np.float32),
@@ -52,19 +53,21 @@ def _template() -> tuple[dict[str, np.ndarray], np.ndarray]:
         "intensity": datasets.load_mni152_template(resolution=1).get_fdata(dtype=np.float32),
     }
     mask = datasets.load_mni152_brain_mask(resolution=1).get_fdata(dtype=np.float32) > 0
-    maps["inside"] = ndimage.gaussian_filter(mask.astype(np.float32), 1.0)
     maps["depth"] = ndimage.distance_transform_edt(mask).astype(np.float32)
     return maps, np.linalg.inv(grey.affine)
 
 
-def _template_positions(rng: np.random.Generator, coordinates: list[np.ndarray]) -> list[np.ndarray]:
+def _template_positions(
+    rng: np.random.Generator, coordinates: list[np.ndarray], size: float, atrophy: float
+) -> list[np.ndarray]:
     """Return where in the template (mm) each voxel of the subject comes from: affine, ventricles, displacement."""
     rotation = Rotation.from_euler("xyz", rng.normal(0, 2.0, 3), degrees=True).as_matrix()
-    matrix = (rotation @ np.diag(1 / rng.normal(1.0, 0.025, 3))).astype(np.float32)
+    matrix = (rotation @ np.diag(1 / (size * rng.normal(1.0, 0.02, 3)))).astype(np.float32)
     matrix[0, 1:] += rng.normal(0, 0.01, 2)
     matrix[1, 2] += rng.normal(0, 0.01)
     shift = rng.normal(0, 1.0, 3).astype(np.float32)
-    swelling = rng.uniform(-0.25, 0.5)  # 1 / (1 - swelling) is the magnification at the middle of the ventricles
+    # 1 / (1 - swelling) is the magnification at the middle of the ventricles.
+    swelling = np.clip(-0.1 + 0.8 * atrophy + rng.normal(0, 0.15), -0.6, 0.65)
 
     x, y, z = np.meshgrid(*[c.astype(np.float32) for c in coordinates], indexing="ij", sparse=True)
     positions = [matrix[i, 0] * x + matrix[i, 1] * y + matrix[i, 2] * z + shift[i] for i in range(3)]
@@ -101,14 +104,21 @@ def _largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def make_anatomy(rng: np.random.Generator, coordinates: list[np.ndarray]) -> Anatomy:
-    """Draw one anatomy on a grid (positions in mm per axis); independent of the spacing up to sampling."""
+    """Draw one anatomy on a grid (positions in mm per axis); independent of the spacing up to sampling.
+
+    People differ in the size of the brain (1.1 to 1.9 l), in atrophy (none to that of old age: wide sulci and
+    ventricles) and in how much of the outer CSF their extraction leaves.
+    """
+    size, atrophy = np.cbrt(rng.uniform(0.64, 1.03)), rng.uniform() ** 2
     maps, to_voxel = _template()
-    positions = _template_positions(rng, coordinates)
+    positions = _template_positions(rng, coordinates, size, atrophy)
     voxels = [p + np.float32(to_voxel[i, 3]) for i, p in enumerate(positions)]  # the template is RAS at 1 mm
     sampled = {k: ndimage.map_coordinates(m, voxels, order=1, mode="constant") for k, m in maps.items()}
 
-    roughness = np.clip(gaussian_field(rng, coordinates, 2.5, FIELD_OF_VIEW), -2.5, 2.5)
-    brain_mask = _largest_component(sampled["inside"] > 0.5 + 0.15 * roughness)
+    # The border of the extraction in mm below the template's, which leaves more CSF than most; rough, and off by parts.
+    border = rng.uniform(0.5, 3.0) + 0.8 * gaussian_field(rng, coordinates, 12.0, FIELD_OF_VIEW)
+    border += 0.4 * gaussian_field(rng, coordinates, 2.5, FIELD_OF_VIEW)
+    brain_mask = _largest_component(sampled["depth"] > np.maximum(border, 0.5))
     # Sulci too narrow for the tissue maps still darken the template.
     darkening = (TEMPLATE_INTENSITY["grey"] - sampled["intensity"]) / (
         TEMPLATE_INTENSITY["grey"] - TEMPLATE_INTENSITY["csf"]
@@ -128,15 +138,15 @@ def make_anatomy(rng: np.random.Generator, coordinates: list[np.ndarray]) -> Ana
     folds, off_centre = _folds(rng, positions)
     folds = np.abs(folds)
     strength = cortical * off_centre * np.where(cerebellum, 0.3, 1.0).astype(np.float32)
-    sulcus = np.exp(-((folds / 0.33) ** 2)) * np.exp(-((depth / 16.0) ** 4)) * (1 - 0.7 * white)
+    sulcus = np.exp(-((folds / (0.25 + 0.45 * atrophy)) ** 2)) * np.exp(-((depth / 16.0) ** 4)) * (1 - 0.7 * white)
     bank = np.exp(-((folds / 0.5) ** 2))
     blade = np.clip(folds - 0.6, -0.6, 0.9) * np.clip(depth / 3.0 - 1.1, 0, 1)
-    surface = np.clip(1 - depth / 3.5, 0, 1)
+    surface = np.clip(1 - depth / (3.0 + 4.5 * atrophy), 0, 1)
     sharpness = 1 + 0.8 * cortical
     logits = {
-        "csf": np.log(csf + 0.07) * sharpness + strength * 7.0 * sulcus + 4.0 * surface,
+        "csf": np.log(csf + 0.07) * sharpness + strength * (5.0 + 8.0 * atrophy) * sulcus + 4.0 * surface,
         "grey": np.log(grey + 0.07) * sharpness + strength * 2.2 * bank,
-        "white": np.log(white + 0.07) * sharpness + strength * 5.0 * blade + 0.8 * cerebellum,
+        "white": np.log(white + 0.07) * sharpness + strength * 5.0 * blade + 0.8 * cerebellum + 0.5 * cortical,
     }
     odds = {k: np.exp(v) for k, v in logits.items()}
     total = sum(odds.values())
@@ -151,4 +161,4 @@ def make_anatomy(rng: np.random.Generator, coordinates: list[np.ndarray]) -> Ana
     fractions["blood"] = np.where(outside, 0, vessel).astype(np.float32)
     fractions["deep_grey"] = fractions["grey"] * (1 - cortical)
     fractions["grey"] = fractions["grey"] * cortical
-    return Anatomy(fractions, brain_mask, myelin, depth)
+    return Anatomy(fractions, brain_mask, myelin, size * depth)

@@ -51,7 +51,13 @@ def _acquire(
 ) -> np.ndarray:
     """Return one sequence: partial-volume sum of tissue signals, point spread, bias field, Rician noise."""
     sequence = SEQUENCES[name]
-    sequence = replace(sequence, flip_angle=sequence.flip_angle * rng.uniform(0.95, 1.05))
+    flip, echo, inversion = rng.uniform((0.65, 0.9, 0.95), (1.35, 1.3, 1.05))  # scanners differ in their protocol
+    sequence = replace(
+        sequence,
+        flip_angle=sequence.flip_angle * flip,
+        echo_time=sequence.echo_time * echo,
+        inversion_time=sequence.inversion_time * inversion,
+    )
     image = np.zeros(anatomy.brain_mask.shape, np.float32)
     for key, fraction in fractions.items():
         tissue = tissues[key]
@@ -61,12 +67,12 @@ def _acquire(
             # To first order in the relative change of T1, with T2 changing along at half the rate.
             shorter = signal(replace(tissue, t1=tissue.t1 * 0.95, t2=tissue.t2 * 0.975), sequence)
             image += ((value - shorter) / 0.05) * fraction * t1_change
-    image = ndimage.gaussian_filter(image, 0.35)  # the point spread of the scanner, in voxels
-    bias = np.exp(rng.uniform(0.02, 0.05) * gaussian_field(rng, coordinates, 45.0, FIELD_OF_VIEW))
+    image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.5))  # the point spread of the scanner, in voxels
+    bias = np.exp(rng.uniform(0.0, 0.05) * gaussian_field(rng, coordinates, 45.0, FIELD_OF_VIEW))
     image = np.maximum(image, 0) * bias.astype(np.float32)
     # A coarse volume is taken as the mean of fine voxels, so that noise falls with the root of the voxel volume.
     spacing = float(coordinates[0][1] - coordinates[0][0])
-    noise = rng.uniform(0.7, 1.3) * sequence.noise * signal(HEALTHY["white"], sequence) * spacing**-1.5
+    noise = rng.uniform(0.5, 1.5) * sequence.noise * signal(HEALTHY["white"], sequence) * spacing**-1.5
     real, imaginary = (noise * rng.standard_normal(image.shape, dtype=np.float32) for _ in range(2))
     image = np.hypot(image + real, imaginary)
     tiny = np.finfo(np.float32).tiny

@@ -12,7 +12,7 @@ from shared.simulation.phantom_anatomy import Anatomy, grid_coordinates
 
 SPACING = 3.0
 COORDINATES, _ = grid_coordinates(SPACING)
-SEEDS = range(3)
+SEEDS = range(4)  # in the tumour of seed 3 the ragged necrosis reaches the rim
 
 
 def head() -> Anatomy:
@@ -48,7 +48,7 @@ def test_fractions_are_shares_and_spare_csf(kind, seed):
     together = sum(parts.values())
     assert all(part.min() >= 0 and part.max() <= 1 + 1e-6 for part in parts.values())
     spread = {"tumour": "oedema", "stroke": "infarct", "ms": "plaque"}[kind]
-    assert parts[spread][HEAD.fractions["csf"] == 1].max() < 1e-6 and together.max() > 0.9
+    assert parts[spread][HEAD.fractions["csf"] == 1].max() < 1e-6 and 0.9 < together.max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("kind", SHAPES)
