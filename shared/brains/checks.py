@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
+from monai.data import MetaTensor
 
 from ..runs.errors import InputError
 from .contrast import check_contrast
+from .one_grid import are_one_grid, corner_shift, resample_to, shown_of
 from .volume import MAX_SLICE_CM2, MIN_SLICE_CM2, Volume, is_short, largest_slice
 from .whole_head import MAX_BRAIN_LITRES, why_not_a_brain
 
 MIN_BRAIN_LITRES = 0.1
 WHOLE_BRAIN_LITRES = 0.6  # below it, a part of a brain or that of an infant
-_MASKS = ("brain_mask", "label")
+MIN_SHOWN = 0.8  # share of the brain that a further sequence shows
 
 
 def check_values(image: Volume, brain: np.ndarray) -> None:
@@ -84,15 +89,12 @@ def check_same_grid(other: Volume, image: Volume) -> None:
     Raises:
         InputError: they do not.
     """
-    how = "nearest neighbour" if other.key in _MASKS else "linear interpolation"
-    remedy = f"Resample it to the grid of {image.file} ({how})"
+    remedy = f"Resample it to the grid of {image.file} (nearest neighbour)"
     if other.data.shape != image.data.shape:
         problem = f"has shape {other.data.shape}, but {image.file} has {image.data.shape}"
         raise InputError(other.file, other.key, problem, remedy)
-    ends = [n if n > 1 else 0 for n in image.data.shape]  # the thickness of a single slice is often made up
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * (*ends, 1)
-    shift = np.linalg.norm(((other.affine - image.affine) @ corners.T)[:3], axis=0).max()
-    if shift > 0.1 * min(image.spacing):
+    if not are_one_grid(image.grid, other.grid):
+        shift = corner_shift(image.grid, other.grid)
         problem = f"its affine differs from that of {image.file} by up to {shift:.3g} mm"
         raise InputError(other.file, other.key, problem, remedy)
 
@@ -120,23 +122,45 @@ def check_brain(image: Volume, brain: np.ndarray, slices: bool = False) -> list[
 
 
 def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list[str]:
-    """Check a further sequence of the same brain; its notes start with its key.
+    """Check a further sequence of the same brain, on the grid that :class:`~.one_grid.OneGridd` brings it to.
 
     Args:
         companion: ``X Y Z``.
         image: of the case, ``X Y Z``.
         brain: of the image, ``X Y Z`` bool.
 
+    Returns:
+        notes, which start with its key.
+
     Raises:
-        InputError: on another grid, or values in the brain that cannot be normalised.
+        InputError: it shows too little of the brain, or its values there cannot be normalised.
     """
-    check_same_grid(companion, image)
+    notes = list(companion.warnings)
+    if not are_one_grid(image.grid, companion.grid):
+        companion, brain, resampled = _resampled(companion, image, brain)
+        notes += resampled
     check_values(companion, brain)
-    notes, absent = companion.warnings + _standardised(companion, brain), float(np.mean(companion.data[brain] == 0))
-    notes += check_contrast(companion, brain)
+    notes += _standardised(companion, brain) + check_contrast(companion, brain)
+    absent = float(np.mean(companion.data[brain] == 0))
     if absent > 0.2:
         notes.append(f"{100 * absent:.0f} % of the brain is 0 in it")
     return [f"{companion.key}: {note}" for note in notes]
+
+
+def _resampled(companion: Volume, image: Volume, brain: np.ndarray) -> tuple[Volume, np.ndarray, list[str]]:
+    """A companion on the grid of the image, the brain that it shows, and notes."""
+    shown = shown_of(image.grid, companion.grid)
+    share = float(np.mean(shown[brain]))
+    if share < MIN_SHOWN:
+        problem = f"shows {100 * share:.0f} % of the brain of {image.file}, by their affines"
+        remedy = "Pass one of the same session that shows all of it (at least 80 %), or leave it out"
+        raise InputError(companion.file, companion.key, problem, remedy)
+    old, new = (" x ".join(f"{side:.3g}" for side in volume.spacing) for volume in (companion, image))
+    notes = [f"resampled from {old} mm to the grid of {image.key}, {new} mm"]
+    if share < 0.995:
+        notes.append(f"does not show {100 * (1 - share):.0f} % of the brain, which is left out")
+    placed = resample_to(image.grid, MetaTensor(torch.tensor(companion.data[None]), affine=companion.affine))
+    return replace(companion, data=placed.numpy()[0], affine=image.affine), brain & shown, notes
 
 
 def _standardised(image: Volume, brain: np.ndarray) -> list[str]:

@@ -67,10 +67,23 @@ class BrainMaskd(MapTransform):
         return d
 
 
-class Spacingd(monai.transforms.Spacingd):
-    """MONAI's Spacingd that blurs before it thins out, and leaves entries alone that it was not asked for.
+def blur_before_thinning(image: torch.Tensor, ratio: np.ndarray) -> torch.Tensor:
+    """Smooth an image, ``C X Y Z``, whose voxels become ``ratio`` times as large: interpolation would skip some.
 
-    Linear interpolation to a coarser grid skips voxels, so images (not masks) are first smoothed to the new spacing.
+    Args:
+        image: stays as it is where no ratio is above 1.
+        ratio: new over old voxel size, by axis.
+    """
+    sigma = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))  # a voxel blurs like a Gaussian of 0.42 its width
+    if not sigma.any():
+        return image
+    blur = GaussianSmooth(sigma.tolist())
+    return blur(image) / blur(torch.ones_like(image[:1]))  # beyond the volume is nothing, not 0
+
+
+class Spacingd(monai.transforms.Spacingd):
+    """MONAI's Spacingd that blurs images (not masks) before it thins out, and leaves alone what it was not asked for.
+
     MONAI 1.6 calls ``.update`` on every entry named ``<key>_*``; MONAI Label keeps ``image_path``, a string, there.
     """
 
@@ -78,11 +91,7 @@ class Spacingd(monai.transforms.Spacingd):
         d = dict(data)
         for key, mode, pixdim in self.key_iterator(d, self.mode, [self.spacing_transform.pixdim] * len(self.keys)):
             if mode == "bilinear":
-                ratio = np.broadcast_to(pixdim, 3) / np.asarray(d[key].pixdim)
-                sigma = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))  # a voxel blurs like a Gaussian of 0.42 its width
-                if sigma.any():
-                    blur = GaussianSmooth(sigma.tolist())
-                    d[key] = blur(d[key]) / blur(torch.ones_like(d[key][:1]))  # beyond the volume is nothing, not 0
+                d[key] = blur_before_thinning(d[key], np.broadcast_to(pixdim, 3) / np.asarray(d[key].pixdim))
         aside = {k: v for k, v in d.items() if k not in self.keys and not isinstance(v, dict)}
         result = super().__call__({k: v for k, v in d.items() if k not in aside}, lazy)
         return {**result, **aside}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
+from monai.data import MetaTensor
 
 SUPERIOR = 2
 """Number of the inferior-superior axis of the world (RAS+)."""
@@ -25,6 +27,18 @@ def superior_axis(affine: np.ndarray) -> tuple[int, int]:
     return axis, int(orientation[axis, 1])
 
 
+class Grid(NamedTuple):
+    """Where the voxels of a volume lie: its shape ``X Y Z``, and the affine ``4 4``, voxel indices to mm (RAS+)."""
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+
+    @classmethod
+    def of(cls, image: MetaTensor) -> Grid:
+        """The grid of ``C X Y Z``."""
+        return cls(tuple(image.shape[1:]), np.asarray(image.affine))
+
+
 @dataclass
 class Volume:
     """A volume that was read: ``data`` X Y Z float32, ``affine`` 4 4 (voxel to world, mm), and notes on its header."""
@@ -34,6 +48,11 @@ class Volume:
     data: np.ndarray
     affine: np.ndarray
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def grid(self) -> Grid:
+        """Where its voxels lie."""
+        return Grid(self.data.shape, self.affine)
 
     @property
     def spacing(self) -> tuple[float, float, float]:

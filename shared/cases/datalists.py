@@ -76,7 +76,7 @@ def _companions_of_image(companions: Mapping[str, str | None]) -> dict[str, str]
     files = {}
     for name, file in companions.items():
         if not file:
-            raise DataListError(f"--image FILE needs the {name} of the same brain, on its grid: pass --{name} FILE")
+            raise DataListError(f"--image FILE needs the {name} of the same session: pass --{name} FILE")
         files[name] = resolve_path(file, Path.cwd())
     return files
 

@@ -29,7 +29,7 @@ def gather_sequence_cases(
 
     Args:
         sequences: that are used, in the method's fixed order; a case needs one of them.
-        files: by sequence, of one brain on one grid: one case; empty ones are ignored.
+        files: by sequence, of one brain in one session: one case; empty ones are ignored.
         image: a NIfTI file: one case, named after the file.
         dataset_dir: a folder: one case per subject, from its files ``<subject>_<sequence>.nii.gz``, with its label and
             brain mask as in :func:`~.datalists.gather_cases`.

@@ -34,8 +34,8 @@ def test_a_companion_may_be_a_whole_head_where_the_image_is_extracted(tmp_path):
     ("make", "message"),
     [
         (lambda p: p, "file not found"),
-        (lambda p: save(p, BRAIN[:-1]), r"shape \(63, 64, 64\), but .*x.nii.gz has .*\(linear interpolation\)"),
-        (lambda p: save(p, BRAIN, AFFINE + np.eye(4)[:, [0]] * [[0, 0, 0, 2]]), "affine differs.* by up to 2 mm"),
+        (lambda p: save(p, BRAIN[:, :, :39]), r"shows 7\d % of the brain of .*x.nii.gz, by their affines"),
+        (lambda p: save(p, BRAIN, AFFINE + np.eye(4)[:, [0]] * [[0, 0, 0, 500]]), "shows 0 % of the brain"),
         (lambda p: save(p, np.where(BRAIN != 0, np.float32(7), 3)), r"constant in the brain \(7\)"),
         (lambda p: save(p, np.where(BRAIN != 0, np.float32(0), 9)), "is 0 in the brain"),
         (lambda p: save(p, -BRAIN), "negative in over 90 % of the brain"),
@@ -49,6 +49,19 @@ def test_a_bad_companion_is_named_by_its_sequence(tmp_path, make, message):
     with pytest.raises(InputError, match=message) as caught:
         check_case(flair_case(tmp_path, t1))
     assert (caught.value.file, caught.value.key) == (str(t1), "t1") and caught.value.remedy
+
+
+def test_a_companion_on_another_grid_is_resampled_and_checked_where_it_shows_the_brain(tmp_path):
+    """What is beyond its field of view is said; its values count on the grid of the image."""
+    moved = AFFINE + np.eye(4)[:, [2]] * [[0, 0, 0, 2.5]]
+    case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN[:, :, 1:], moved))
+    assert check_case(case)[1] == ["t1: resampled from 2.5 x 2.5 x 2.5 mm to the grid of flair, 2.5 x 2.5 x 2.5 mm"]
+    case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN[:, :, :42]))
+    resampled, absent = check_case(case)[1]
+    assert "resampled" in resampled and absent.startswith("t1: does not show 1") and "left out" in absent
+    case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", np.where(BRAIN[:, :, 1:] != 0, np.float32(7), 0), moved))
+    with pytest.raises(InputError, match="constant in the brain"):
+        check_case(case)
 
 
 @pytest.mark.parametrize(

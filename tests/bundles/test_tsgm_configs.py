@@ -128,7 +128,7 @@ def test_paper_setting_needs_no_calibration_and_thresholds_each_slice_itself(par
     assert done.returncode == 0, done.stderr
     row = report_rows(out)["slice"]
     assert (row["score"], row["score_percentile"], row["threshold_source"]) == ("", "", "of this volume")
-    assert float(row["threshold"]) > 0 and "stored threshold" not in row["warnings"]
+    assert float(row["threshold"]) > 0 and "belongs to" not in row["warnings"]
     assert (row["sequences"], row["slices"], row["samples"]) == ("t1 t1ce flair", "1", "1")
     assert int(row["network_evaluations"]) == 3 * 2 * 2  # sequences, steps, predictor and corrector
 

@@ -36,6 +36,7 @@ GOOD = {  # sequences given, shape of the map
     "turned": (SEQUENCES, (55, 46, 46)),
     "volumes": (SEQUENCES, SHAPE),
     "two": (("t1", "flair"), SHAPE),
+    "thin": (("t1", "flair"), SHAPE),
     "one": (("t1ce",), SHAPE),
     "slice": (SEQUENCES, SHAPE[:2]),
     "flat": (("t1", "t1ce"), SHAPE[:2]),
@@ -43,8 +44,8 @@ GOOD = {  # sequences given, shape of the map
 BAD = {  # key, and what is said
     **{case_id: ("t1", said) for case_id, said in SAID.items()},
     "unknown": ("t1 or t1ce or flair", r"has none of t1, t1ce, flair \(it has t2\)\. Add it to the datalist"),
-    "beside": ("t1ce", r"beside_t1ce\.nii\.gz.*differs from that of .*case_flair\.nii\.gz by up to 9 mm\. Resample it"),
-    "shorter": ("t1", r"slice_t1\.nii\.gz.*has shape \(46, 55, 1\), but .*case_flair.*\. Resample it"),
+    "beside": ("t1ce", r"beside_t1ce\.nii\.gz.*shows \d+ % of the brain of .*case_flair\.nii\.gz.*at least 80 %"),
+    "shorter": ("t1", r"slice_t1\.nii\.gz.*shows \d % of the brain of .*case_flair.*leave it out"),
     "uniform": ("t1", r"uniform_t1\.nii\.gz.*is constant in the brain \(5\)\. Pass the scan itself"),
     "empty": ("flair", r"empty_flair\.nii\.gz.*is 0 everywhere\. Pass the original scan"),
     "absent": ("t1ce", r"nowhere\.nii\.gz.*file not found\. Check the path"),
@@ -62,7 +63,9 @@ def folder(tmp_path_factory) -> Path:
     level = int(phantom.label.sum(axis=(0, 1)).argmax())
     lifted, beside = affine.copy(), affine.copy()
     lifted[2, 3] += level * SPACING
-    beside[0, 3] += 9
+    beside[0, 3] += 60
+    halved = affine @ np.diag([1, 1, 0.5, 1])
+    halved[2, 3] -= SPACING / 4
     (folder / "subjects").mkdir()
     cases: dict[str, dict[str, str]] = {}
 
@@ -87,6 +90,8 @@ def folder(tmp_path_factory) -> Path:
     save("volumes", np.stack([images[name] for name in DECATHLON], axis=-1))
     listed("beside", flair="case_flair", t1ce="beside_t1ce")
     save("beside_t1ce", images["t1ce"], beside)
+    listed("thin", flair="case_flair", t1="thin_t1")
+    save("thin_t1", np.repeat(images["t1"], 2, axis=2), halved)
     listed("two", t2="t2", flair="case_flair", t1="case_t1")
     listed("one", t1ce="case_t1ce")
     listed("shorter", flair="case_flair", t1="slice_t1")
@@ -163,7 +168,7 @@ def test_three_files_give_four_volumes_on_their_grid(single, folder):
 def test_report_says_what_was_done(single, tsgm, options):
     row, stored = report_rows(single)["case"], json.loads(options["calibration_file"].read_text(encoding="utf-8"))
     assert stored["cases"] == ["anna", "bert"] and stored["settings"]["fusion_weights"] == WEIGHTS
-    assert row["status"] == "done" and "stored threshold" not in row["warnings"]
+    assert row["status"] == "done" and "belongs to" not in row["warnings"]
     assert (row["sequences"], row["samples"]) == ("t1 t1ce flair", "2")
     assert 6 <= int(row["slices"]) <= 9  # of 20 mm
     assert int(row["network_evaluations"]) == int(row["slices"]) * 2 * 2  # samples and steps
@@ -222,6 +227,12 @@ def test_neither_company_nor_orientation_nor_a_4d_file_changes_anything(single, 
     assert [row[key] for key in COUNTS] == [alone[key] for key in COUNTS]
     for key in ("anomaly_ml", "score", "threshold"):
         assert float(row[key]) == pytest.approx(float(alone[key]), rel=1e-4), key
+
+
+def test_a_sequence_on_another_grid_is_resampled_and_the_map_is_that_of_one_grid(mixed):
+    assert "t1: resampled from 4 x 4 x 2 mm to the grid of flair, 4 x 4 x 4 mm" in mixed.rows["thin"]["warnings"]
+    thin, two = (read(mixed.out, case_id).anomaly_map.get_fdata() for case_id in ("thin", "two"))
+    assert np.corrcoef(thin.ravel(), two.ravel())[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("case_id", BAD)
