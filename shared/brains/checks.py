@@ -159,7 +159,9 @@ def _resampled(companion: Volume, image: Volume, brain: np.ndarray) -> tuple[Vol
     notes = [f"resampled from {old} mm to the grid of {image.key}, {new} mm"]
     if share < 0.995:
         notes.append(f"does not show {100 * (1 - share):.0f} % of the brain, which is left out")
-    placed = resample_to(image.grid, MetaTensor(torch.tensor(companion.data[None]), affine=companion.affine))
+    placed = resample_to(
+        image.grid, MetaTensor(torch.tensor(companion.data[None]), affine=torch.tensor(companion.affine))
+    )
     return replace(companion, data=placed.numpy()[0], affine=image.affine), brain & shown, notes
 
 

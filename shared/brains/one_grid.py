@@ -34,7 +34,7 @@ def are_one_grid(grid: Grid, other: Grid) -> bool:
     return grid.shape == other.shape and corner_shift(grid, other) <= _SAME_GRID * sides.min()
 
 
-def resample_to(grid: Grid, image: MetaTensor) -> MetaTensor:
+def resample_to(grid: Grid, image: MetaTensor) -> torch.Tensor:
     """Resample an image, ``C X Y Z``, by linear interpolation.
 
     Where it is thinned out it is smoothed before, along each of its axes by as much as the new voxels are larger.

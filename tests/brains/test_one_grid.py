@@ -1,4 +1,4 @@
-"""Sequences of one case brought to one grid: what is linear in space stays where it was, what is on it stays as it is."""
+"""Sequences of a case brought to one grid: what is linear in space stays where it was, what is on it as it is."""
 
 from __future__ import annotations
 

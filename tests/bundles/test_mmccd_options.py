@@ -18,13 +18,13 @@ from tests.helpers.run_outputs import assert_mask_is_that_of_the_map, read, repo
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory) -> Path:
-    """Folder of a simulated brain with a tumour, ``case``, its datalist, and its T1 9 mm beside it."""
+    """Folder of a simulated brain with a tumour, ``case``, its datalist, and its T1 90 mm beside it."""
     folder = tmp_path_factory.mktemp("subject")
     phantom = make_phantom(9002, "tumour", ("flair", "t1"), spacing=3.9)
     case = write_phantom(phantom, folder, "case", label=False)
     (folder / "list.json").write_text(json.dumps({"test": [case]}))
     beside = phantom.affine.copy()
-    beside[0, 3] += 9
+    beside[0, 3] += 90
     nib.save(nib.Nifti1Image(phantom.images["t1"], beside), folder / "beside_t1.nii.gz")
     return folder
 
@@ -54,11 +54,11 @@ def test_direct_mode_translates_the_t1(mmccd, subject, tmp_path):
 
 DIRECT = "inference.json inference_direct.json"
 REFUSED = {  # configs, options, what is said
-    "direct without T1": (DIRECT, {}, "DataListError: --image FILE needs the t1 of the same brain.* pass --t1 FILE"),
+    "direct without T1": (DIRECT, {}, "DataListError: --image FILE needs the t1 of the same session.* pass --t1 FILE"),
     "direct with T1 elsewhere": (
         DIRECT,
         {"t1": "beside_t1.nii.gz"},
-        r"none of the 1 cases can be used:\s+\S*beside_t1.nii.gz \(key 't1'\): .*differs from that of \S*case_flair",
+        r"can be used:\s+\S*beside_t1.nii.gz \(key 't1'\): .*shows \d+ % of the brain of \S*case_flair",
     ),
     "unknown sequence": (
         "inference.json",

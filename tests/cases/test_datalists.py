@@ -79,7 +79,7 @@ def test_companions_of_an_image_are_its_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file", ["", None])
 def test_an_image_without_its_companion_says_which_option_is_missing(file):
-    with pytest.raises(DataListError, match="needs the t1 of the same brain.*pass --t1 FILE"):
+    with pytest.raises(DataListError, match="needs the t1 of the same session.*pass --t1 FILE"):
         gather_cases(image="f.nii.gz", sequence="flair", companions={"t1": file})
 
 
