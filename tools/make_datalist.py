@@ -11,7 +11,8 @@ KIND says how SOURCE is laid out:
 - ``brats2020``, ``brats2021``: the folder of ``BraTS20_Training_001``, ... or of ``BraTS2021_00000``, ...
 - ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
   labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
-- ``ixi``, ``ixi_raw``, ``lgg2d``, ``ms_mni``: the folders of ``../shared/data``, with the split they bring.
+- ``ixi``, ``ixi_raw``, ``lgg2d``, ``ms_mni``: the folders of ``../shared/data``, with the split they bring. Scans that
+  ``findings.csv`` of an ``ixi`` folder calls not healthy are left out.
 - ``chest_xray``, ``lgg2d_slices``: for MaC-DM, the chest radiographs of ``../shared/data`` (``tibia_mask`` is that of
   the lungs; no lesion masks) and axial FLAIR slices of its ``lgg2d`` (``tibia_mask`` is that of the brain), written as
   PNG to the folder ``<OUTPUT>_slices`` beside OUTPUT (28 MB). Class 1 is abnormal, or has a lesion.
@@ -84,12 +85,15 @@ def brats_cases(source: Path, options: argparse.Namespace) -> list[Case]:
 
 
 def ixi_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
-    """IXI with its own split; the whole heads of ``ixi_t1_raw`` are test subjects."""
+    """IXI with its own split, without the scans of ``findings.csv``; the heads of ``ixi_t1_raw`` are test subjects."""
+    findings = source / "findings.csv"
+    not_healthy = {row["subject"] for row in _rows(findings)} if findings.exists() else set()
     split = {row["subject"]: row["split"] for row in _rows(source / "subjects.csv")} if options.kind == "ixi" else {}
     sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
     for found in gather_cases(dataset_dir=str(source)):
         subject = split_sequence(found["case_id"], "t1")[0]
-        sections[_SECTION_OF[split.get(subject, "test")]].append({"case_id": subject, "t1": found["image"]})
+        if subject not in not_healthy:
+            sections[_SECTION_OF[split.get(subject, "test")]].append({"case_id": subject, "t1": found["image"]})
     return sections
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import GaussianSmooth, MapTransform, RandomizableTransform
+from monai.transforms import GaussianSmooth, MapTransform
 from scipy.ndimage import binary_fill_holes
-from torch.nn import functional
 
 from .units import normalise, p90_scale
 
@@ -126,29 +125,4 @@ class BrainNormalized(MapTransform):
                 d[self.scale_key] = scales.tolist()
                 scale = torch.as_tensor(scales)[:, None, None, None]  # NaN makes all of its channel NaN
                 d[key] = normalise(d[key] * torch.from_numpy(brain).to(d[key]), scale)
-        return d
-
-
-class RandErodeBraind(RandomizableTransform, MapTransform):
-    """Peel a voxel layer or two off the brain mask: brain extraction tools differ by about that much.
-
-    Args:
-        keys: brain masks, ``1 X Y Z`` float 0/1.
-        prob: probability of peeling.
-        max_layers: layers are uniform on 1 ... max_layers.
-    """
-
-    def __init__(self, keys: KeysCollection = "brain_mask", prob: float = 0.5, max_layers: int = 2) -> None:
-        MapTransform.__init__(self, keys)
-        RandomizableTransform.__init__(self, prob)
-        self.max_layers = max_layers
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        self.randomize(None)
-        if self._do_transform:
-            width = 2 * self.R.randint(1, self.max_layers + 1) + 1
-            for key in self.key_iterator(d):
-                outside = functional.pad(1 - d[key][None], (width // 2,) * 6, value=1.0)  # beyond the field is no brain
-                d[key] = 1 - functional.max_pool3d(outside, width, stride=1)[0]
         return d

@@ -13,6 +13,8 @@ shuffled with seed 0, the first of each size, large ones first, that
 - has a label within 20 % of the volume of that part, in the size range;
 - covers tissue: its median intensity is above 0.6, and at most 15 % of it below 0.4, of the brain's 90th percentile;
 - stays, after a dilation of both by 2 mm, at least 4 mm away from the subject's other lesions.
+
+IXI034 has the lesions that were drawn for IXI448, which turned out not to be healthy; they keep to these rules there.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from ..runs.errors import DataListError
 
 CONTRASTS = (0.6, 0.75, 0.9)
 SIZES = ("small", "medium", "large")
+_HEALTHY = ("ixi_t1", "ixi_t1_more")
 _SECTION_OF = {"val": "validation", "test": "test"}
 _VOXEL_BLUR = 0.42  # averaging over a voxel blurs like a Gaussian of this many voxel widths
 
@@ -89,7 +92,7 @@ def implanted_sections(
     """Write the implanted volumes and labels and list them, with the healthy originals, as datalist sections.
 
     Args:
-        source: folder that holds ``ixi_t1`` and ``soop_lesion_masks``.
+        source: folder that holds ``ixi_t1``, ``ixi_t1_more`` and ``soop_lesion_masks``.
         table: rows with ``subject``, ``split`` (val, test) and the lesion ids ``small``, ``medium``, ``large``.
         output_dir: takes ``<subject>_c060_t1.nii.gz`` (float32), ``<subject>_c060_label.nii.gz`` (uint8), and so on.
 
@@ -105,7 +108,8 @@ def implanted_sections(
     sections: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
     for row in table:
         subject = row["subject"]
-        healthy_file = source / "ixi_t1" / f"{subject}_T1.nii.gz"
+        folder = next((f for f in _HEALTHY if (source / f / f"{subject}_T1.nii.gz").exists()), _HEALTHY[0])
+        healthy_file = source / folder / f"{subject}_T1.nii.gz"
         healthy = _load(healthy_file)
         lesions = [_load(source / "soop_lesion_masks" / f"{row[size]}_lesion.nii.gz") for size in SIZES]
         weights = [
@@ -133,5 +137,5 @@ def _load(file: Path) -> nib.Nifti1Image:
         return image
     except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
         raise DataListError(
-            f"{file} cannot be read ({error}); SOURCE must be the folder of ixi_t1 and soop_lesion_masks"
+            f"{file} cannot be read ({error}); SOURCE must be the folder of ixi_t1, ixi_t1_more and soop_lesion_masks"
         ) from error

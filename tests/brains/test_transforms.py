@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientationd
 
-from shared.brains.transforms import BrainMaskd, BrainNormalized, CutSpikesd, RandErodeBraind, Spacingd
+from shared.brains.transforms import BrainMaskd, BrainNormalized, CutSpikesd, Spacingd
 
 
 def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
@@ -218,33 +218,3 @@ class TestBrainNormalized:
         assert not torch.isnan(data["image"][0]).any()
         assert np.isnan(data["intensity_scale"]).tolist() == [False, True, True]
         assert data["intensity_scale"][0] == pytest.approx(np.percentile(images[0][brain > 0], 90) / 6)
-
-
-class TestRandErodeBraind:
-    def layers(self, seed: int, **options: float) -> int:
-        transform = RandErodeBraind(**options).set_random_state(seed=seed)
-        mask = np.asarray(transform({"brain_mask": volume(cube(16, 3, 13))})["brain_mask"][0])
-        for peeled in range(5):
-            if np.array_equal(mask, cube(16, 3 + peeled, 13 - peeled)):
-                return peeled
-        raise AssertionError("not a cube with whole layers peeled off")
-
-    def test_peels_whole_layers(self):
-        peeled = [self.layers(seed, prob=1.0, max_layers=2) for seed in range(60)]
-        assert set(peeled) == {1, 2}
-        assert 15 < peeled.count(1) < 45
-        assert {self.layers(seed, prob=1.0, max_layers=1) for seed in range(10)} == {1}
-
-    def test_probability(self):
-        peeled = [self.layers(seed, prob=0.5) for seed in range(200)]
-        assert 70 < peeled.count(0) < 130
-        assert {self.layers(seed, prob=0.0) for seed in range(10)} == {0}
-
-    def test_seeded(self):
-        assert [self.layers(s, prob=0.5) for s in range(20)] == [self.layers(s, prob=0.5) for s in range(20)]
-
-    def test_input_is_left_alone_and_header_kept(self):
-        mask = volume(cube(16, 3, 13), (2, 2, 2))
-        peeled = RandErodeBraind(prob=1.0)({"brain_mask": mask})["brain_mask"]
-        assert mask.sum() == 1000
-        assert torch.equal(peeled.affine, mask.affine)

@@ -18,8 +18,13 @@ from tests.helpers.paths import ROOT
 from tests.helpers.real_data import DATA, needs_data
 from tools.make_datalist import main
 
-with (ROOT / "tools" / "implanted_lesions.csv").open(newline="", encoding="utf-8") as stream:
-    TABLE = list(csv.DictReader(stream))
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+TABLE = rows_of(ROOT / "tools" / "implanted_lesions.csv")
 RANGES_ML = {"small": (0.5, 3), "medium": (3, 12), "large": (12, 60)}
 RADIUS_MM = 12.0
 
@@ -103,11 +108,15 @@ def test_table_gives_no_lesion_twice():
 @pytest.mark.real_data
 @needs_data
 def test_table_agrees_with_the_data():
-    with (DATA / "ixi_t1" / "subjects.csv").open(newline="", encoding="utf-8") as stream:
-        split = {row["subject"]: row["split"] for row in csv.DictReader(stream)}
-    assert {row["subject"]: row["split"] for row in TABLE} == {s: v for s, v in split.items() if v != "train"}
+    folder_of, split = {}, {}
+    for folder in ("ixi_t1", "ixi_t1_more"):
+        for row in rows_of(DATA / folder / "subjects.csv"):
+            folder_of[row["subject"]], split[row["subject"]] = folder, row["split"]
+    not_healthy = {row["subject"] for row in rows_of(DATA / "ixi_t1" / "findings.csv")}
+    held_out = {s: v for s, v in split.items() if v != "train" and s not in not_healthy}
+    assert {row["subject"]: row["split"] for row in TABLE} == held_out
     for row in TABLE:
-        healthy = nib.load(DATA / "ixi_t1" / f"{row['subject']}_T1.nii.gz")
+        healthy = nib.load(DATA / folder_of[row["subject"]] / f"{row['subject']}_T1.nii.gz")
         image = healthy.get_fdata(dtype=np.float32)
         total = np.zeros(image.shape, int)
         for size in SIZES:
@@ -151,6 +160,7 @@ def test_command_writes_the_sections(tmp_path):
 @pytest.mark.real_data
 @needs_data
 def test_missing_lesions_are_named(tmp_path, capsys):
-    (tmp_path / "ixi_t1").symlink_to(DATA / "ixi_t1")
+    for folder in ("ixi_t1", "ixi_t1_more"):
+        (tmp_path / folder).symlink_to(DATA / folder)
     assert main(["implanted", str(tmp_path), str(tmp_path / "l.json")]) == 1
     assert "soop_lesion_masks" in capsys.readouterr().err

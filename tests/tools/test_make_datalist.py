@@ -181,12 +181,26 @@ def test_a_damaged_volume_of_slices_is_named(tmp_path, capsys):
     assert "brain.nii.gz" in capsys.readouterr().err and not (tmp_path / "l.json").exists()
 
 
+def test_a_scan_with_a_finding_is_in_no_section(tmp_path):
+    rng = np.random.default_rng(0)
+    subjects = {"IXI001": "train", "IXI002": "val", "IXI003": "val"}
+    for subject in subjects:
+        nib.save(nib.Nifti1Image(rng.random((4, 4, 4)), np.eye(4)), tmp_path / f"{subject}_T1.nii.gz")
+    rows = "".join(f"{subject},{split}\n" for subject, split in subjects.items())
+    (tmp_path / "subjects.csv").write_text(f"subject,split\n{rows}")
+    (tmp_path / "findings.csv").write_text("subject,finding\nIXI003,a lesion\n")
+    assert main(["ixi", str(tmp_path), str(tmp_path / "l.json")]) == 0
+    listed = {section: [case["case_id"] for case in cases] for section, cases in read(tmp_path / "l.json").items()}
+    assert listed == {"training": ["IXI001"], "validation": ["IXI002"], "test": []}
+
+
 @pytest.mark.real_data
 @needs_data
 @pytest.mark.parametrize(
     ("kind", "folder", "counts", "keys"),
     [
-        ("ixi", "ixi_t1", (72, 9, 9), {"t1"}),
+        ("ixi", "ixi_t1", (72, 8, 9), {"t1"}),
+        ("ixi", "ixi_t1_more", (28, 1, 0), {"t1"}),
         ("ixi_raw", "ixi_t1_raw", (0, 0, 2), {"t1"}),
         ("lgg2d", "lgg2d", (30, 7, 10), {"t1", "t1ce", "flair", "brain_mask", "label"}),
         ("ms_mni", "ms_mni", (0, 0, 1), {"t1", "t1ce", "t2", "flair", "label"}),

@@ -29,22 +29,23 @@ def prepare_batch(
     """Network input and target of one training step.
 
     Args:
-        batchdata: ``image``, ``high_pass``, ``mask``, ``noise``, ``brain_mask`` and ``lesion_free``, each ``B 1 *S``;
-            the brain outside ``lesion_free`` is labelled a lesion.
+        batchdata: ``image``, ``high_pass``, ``target``, ``mask``, ``noise``, ``brain_mask`` and ``lesion_free``, each
+            ``B 1 *S``. The target is the image without its shading; the brain outside ``lesion_free`` is labelled a
+            lesion.
         device: where the tensors go.
         non_blocking: of the copy.
         kwargs: of ``Tensor.to``.
 
     Returns:
         input ``B 2 *S`` (the image with the mask hidden, its high-pass) and target ``B 2 *S`` of
-        :class:`~.lesion_free_loss.LesionFreeMSELoss` (the image, and 0 in lesions, 1 elsewhere).
+        :class:`~.lesion_free_loss.LesionFreeMSELoss` (the target, and 0 in lesions, 1 elsewhere).
     """
-    image, edges, mask, noise, brain, lesion_free = (
+    image, edges, healthy, mask, noise, brain, lesion_free = (
         convert_to_tensor(batchdata[key]).to(device, torch.float32, non_blocking=non_blocking, **kwargs)
-        for key in ("image", "high_pass", "mask", "noise", "brain_mask", "lesion_free")
+        for key in ("image", "high_pass", "target", "mask", "noise", "brain_mask", "lesion_free")
     )
     weight = (1 - brain + lesion_free).clamp(0, 1)
-    return torch.cat([hide_by_noise(image, mask, noise), edges], dim=1), torch.cat([image, weight], dim=1)
+    return torch.cat([hide_by_noise(image, mask, noise), edges], dim=1), torch.cat([healthy, weight], dim=1)
 
 
 class IterativeMaskInferer(Inferer):

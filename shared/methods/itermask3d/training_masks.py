@@ -1,7 +1,8 @@
-"""What is hidden while IterMask3D learns: the whole brain, scattered voxels, or ellipsoids.
+"""What is hidden while IterMask3D learns: the whole brain, blocks, scattered voxels, or ellipsoids.
 
 The paper trains on single ellipsoids (a median of 7 % of the brain) but starts inference with the whole brain hidden
-and goes on with scattered high-error voxels. The mix here contains all three: training sees what inference shows.
+and goes on with scattered high-error voxels; blocks hidden in turn show the network what surrounds them. The mix here
+contains all four: training sees what inference shows.
 """
 
 from __future__ import annotations
@@ -40,6 +41,23 @@ def ellipsoid_mask(brain: np.ndarray, scale: int, random: np.random.RandomState,
     return fine[tuple(slice(size) for size in brain.shape)] & brain
 
 
+def block_mask(brain: np.ndarray, size: int, random: np.random.RandomState) -> np.ndarray:
+    """Hide each cube of a grid with a random origin with probability one half.
+
+    Args:
+        brain: ``X Y Z`` bool.
+        size: of the cubes, in voxels.
+        random: source of all randomness.
+
+    Returns:
+        ``X Y Z`` bool, inside the brain.
+    """
+    origin = random.randint(size, size=3)
+    coarse = random.uniform(size=[-(-(full + start) // size) for full, start in zip(brain.shape, origin)]) < 0.5
+    fine = coarse.repeat(size, 0).repeat(size, 1).repeat(size, 2)
+    return fine[tuple(slice(start, start + full) for start, full in zip(origin, brain.shape))] & brain
+
+
 def scattered_mask(brain: np.ndarray, detail: np.ndarray, random: np.random.RandomState) -> np.ndarray:
     """Keep a random share of the brain, chosen by a random field: what a thresholded error map looks like.
 
@@ -66,15 +84,17 @@ def scattered_mask(brain: np.ndarray, detail: np.ndarray, random: np.random.Rand
 
 
 class RandTrainingMaskd(MapTransform, Randomizable):
-    """Add the mask to hide and the noise to put in its place.
+    """Add ``mask``, what to hide, and ``noise``, what to put in its place.
+
+    Both are ``1 X Y Z``, float: the mask 0/1, where 1 means hidden, and the noise standard normal.
 
     Args:
         keys: the brain masks, ``1 X Y Z``.
         detail_key: the high-pass image.
-        mask_key: where the mask goes, ``1 X Y Z`` float 0/1; 1 means hidden.
-        noise_key: where the noise goes, ``1 X Y Z`` standard normal.
         whole_brain: probability of hiding the whole brain.
-        scattered: probability of hiding scattered voxels; otherwise one ellipsoid.
+        scattered: probability of hiding scattered voxels.
+        blocks: probability of hiding half of all blocks; otherwise one ellipsoid.
+        block_size: in voxels.
         cell_sizes: of the ellipsoids, in voxels, equally likely; (2, 4, 4, 8) in the paper, at 1 mm.
     """
 
@@ -82,28 +102,31 @@ class RandTrainingMaskd(MapTransform, Randomizable):
         self,
         keys: KeysCollection = "brain_mask",
         detail_key: str = "high_pass",
-        mask_key: str = "mask",
-        noise_key: str = "noise",
         whole_brain: float = 0.3,
         scattered: float = 0.4,
+        blocks: float = 0.0,
+        block_size: int = 16,
         cell_sizes: Sequence[int] = (2, 4, 4, 8),
     ) -> None:
         super().__init__(keys)
-        self.detail_key, self.mask_key, self.noise_key = detail_key, mask_key, noise_key
-        self.whole_brain, self.scattered, self.cell_sizes = whole_brain, scattered, tuple(cell_sizes)
+        self.detail_key = detail_key
+        self.kinds = np.cumsum([whole_brain, scattered, blocks])
+        self.block_size, self.cell_sizes = block_size, tuple(cell_sizes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
             brain = np.asarray(d[key][0]) > 0
-            kind = self.R.uniform()
-            if kind < self.whole_brain:
+            kind = int(np.searchsorted(self.kinds, self.R.uniform(), side="right"))
+            if kind == 0:
                 mask = brain
-            elif kind < self.whole_brain + self.scattered:
+            elif kind == 1:
                 mask = scattered_mask(brain, np.asarray(d[self.detail_key][0]), self.R)
+            elif kind == 2:
+                mask = block_mask(brain, self.block_size, self.R)
             else:
                 mask = ellipsoid_mask(brain, int(self.R.choice(self.cell_sizes)), self.R)
-            d[self.mask_key] = torch.from_numpy(mask[None].astype(np.float32))
+            d["mask"] = torch.from_numpy(mask[None].astype(np.float32))
             noise = torch.Generator().manual_seed(int(self.R.randint(2**31)))
-            d[self.noise_key] = torch.randn(d[self.mask_key].shape, generator=noise)
+            d["noise"] = torch.randn(d["mask"].shape, generator=noise)
         return d

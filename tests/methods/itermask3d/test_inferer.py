@@ -81,7 +81,7 @@ def test_hide_puts_noise_into_the_mask_only():
 
 def prepared() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """A batch whose first volume has a lesion in voxel (1, 1, 1), and its input and target."""
-    keys = ("image", "high_pass", "mask", "noise")
+    keys = ("image", "high_pass", "mask", "noise", "target")
     batch = {key: torch.randn(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(i)) for i, key in enumerate(keys)}
     batch["mask"] = (batch["mask"] > 0).float()
     batch["image"] = MetaTensor(batch["image"])
@@ -96,9 +96,10 @@ def prepared() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
 def test_prepared_batch_is_the_input_and_target_of_the_paper():
     batch, inputs, target = prepared()
     assert not isinstance(inputs, MetaTensor) and not isinstance(target, MetaTensor)
-    assert torch.equal(inputs[:, :1], hide_by_noise(target[:, :1], batch["mask"], batch["noise"]))
+    image = batch["image"].as_tensor()
+    assert torch.equal(inputs[:, :1], hide_by_noise(image, batch["mask"], batch["noise"]))
     assert torch.equal(inputs[:, 1:], batch["high_pass"])
-    assert torch.equal(target[:, :1], batch["image"].as_tensor())
+    assert torch.equal(target[:, :1], batch["target"]) and not torch.equal(target[:, :1], image)
 
 
 def test_labelled_voxels_are_left_out_of_the_loss_and_all_others_count():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
-from shared.methods.itermask3d.training_masks import RandTrainingMaskd, ellipsoid_mask, scattered_mask
+from shared.methods.itermask3d.training_masks import RandTrainingMaskd, block_mask, ellipsoid_mask, scattered_mask
 
 
 def ellipsoid_brain(shape: tuple[int, int, int]) -> np.ndarray:
@@ -103,31 +105,53 @@ def test_scattered_masks_prefer_detail():
     assert np.mean([mask[8:].mean() for mask in masks]) > np.mean([mask[:8].mean() for mask in masks]) + 0.2
 
 
-@pytest.mark.parametrize(("whole_brain", "scattered"), [(0.2, 0.4), (0.5, 0.0), (0.0, 1.0), (1.0, 0.0)])
-def test_kinds_come_with_their_probabilities(monkeypatch: pytest.MonkeyPatch, whole_brain: float, scattered: float):
-    counts = {"scattered": 0, 2: 0, 4: 0, 8: 0}
+def test_blocks_are_whole_cubes_of_which_half_are_hidden():
+    brain = ellipsoid_brain((40, 37, 29))
+    random = np.random.RandomState(0)
+    shares = []
+    for _ in range(200):
+        mask = block_mask(np.ones(brain.shape, bool), 8, random)
+        shares.append(mask.mean())
+        for axis in range(3):  # the mask changes only at planes that lie a multiple of 8 apart
+            changes = np.flatnonzero(np.diff(mask, axis=axis).any(axis=tuple({0, 1, 2} - {axis})))
+            assert len(set(changes % 8)) <= 1
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.02)
+    assert not (block_mask(brain, 8, random) & ~brain).any()
+
+
+@pytest.mark.parametrize(
+    "shares", [(0.2, 0.4, 0.0), (0.3, 0.2, 0.3), (0.5, 0.0, 0.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)]
+)
+def test_kinds_come_with_their_probabilities(monkeypatch: pytest.MonkeyPatch, shares: tuple[float, float, float]):
+    counts: dict[str | int, int] = {"scattered": 0, "blocks": 0, 2: 0, 4: 0, 8: 0}
 
     def one_voxel(brain: np.ndarray) -> np.ndarray:
         return np.arange(brain.size).reshape(brain.shape) == np.flatnonzero(brain)[0]
 
-    def count_scattered(brain: np.ndarray, *_: object) -> np.ndarray:
-        counts["scattered"] += 1
-        return one_voxel(brain)
+    def count(kind: str) -> Callable[..., np.ndarray]:
+        def counted(brain: np.ndarray, *_: object) -> np.ndarray:
+            counts[kind] += 1
+            return one_voxel(brain)
+
+        return counted
 
     def count_ellipsoid(brain: np.ndarray, scale: int, *_: object) -> np.ndarray:
         counts[scale] += 1
         return one_voxel(brain)
 
-    monkeypatch.setattr("shared.methods.itermask3d.training_masks.scattered_mask", count_scattered)
-    monkeypatch.setattr("shared.methods.itermask3d.training_masks.ellipsoid_mask", count_ellipsoid)
-    transform = RandTrainingMaskd(whole_brain=whole_brain, scattered=scattered).set_random_state(seed=0)
+    module = "shared.methods.itermask3d.training_masks"
+    monkeypatch.setattr(f"{module}.scattered_mask", count("scattered"))
+    monkeypatch.setattr(f"{module}.block_mask", count("blocks"))
+    monkeypatch.setattr(f"{module}.ellipsoid_mask", count_ellipsoid)
+    whole_brain, scattered, blocks = shares
+    transform = RandTrainingMaskd(whole_brain=whole_brain, scattered=scattered, blocks=blocks).set_random_state(seed=0)
     data, n = case((5, 6, 5)), 1000
     whole = sum(bool(torch.equal(transform(data)["mask"], data["brain_mask"])) for _ in range(n))
-    rest = 1 - whole_brain - scattered
-    expected = {"scattered": scattered, 2: rest / 4, 4: rest / 2, 8: rest / 4}
+    rest = 1 - sum(shares)
+    expected = {"scattered": scattered, "blocks": blocks, 2: rest / 4, 4: rest / 2, 8: rest / 4}
     for kind, probability in [("whole", whole_brain), *expected.items()]:
         got = (whole if kind == "whole" else counts[kind]) / n
-        assert abs(got - probability) <= 4 * np.sqrt(probability * (1 - probability) / n), kind
+        assert abs(got - probability) <= 4 * np.sqrt(abs(probability * (1 - probability)) / n) + 1e-9, kind
 
 
 def test_whole_brain_kind_is_the_brain():
