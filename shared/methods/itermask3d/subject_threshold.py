@@ -19,7 +19,7 @@ class ThresholdCurve:
     Attributes:
         percents: of the brain left unmasked at the points of the curve; empty: no curve is drawn.
         gamma: steepness, per percent, at which the threshold is read.
-        y_limit: squared error at which the fit of the curve ends.
+        y_limit: squared error at which the fit of the curve ends; the first point above it takes no part.
     """
 
     percents: Sequence[int] = tuple(range(100))
@@ -78,7 +78,7 @@ def subject_threshold(percent: Sequence[int], tau: Sequence[float], gamma: float
             are filled in by monotone cubic interpolation.
         tau: at each point the squared error that this percentage of the brain stays below.
         gamma: steepness, per percent.
-        y_limit: the fit ends at the first value above it.
+        y_limit: the fit ends before the first value above it, as in the released code.
 
     Raises:
         ValueError: fewer than three points, or a value that is not finite.
@@ -88,7 +88,7 @@ def subject_threshold(percent: Sequence[int], tau: Sequence[float], gamma: float
     points = PchipInterpolator([0, *percent], [0.0, *tau])
     curve = np.where(PERCENT <= percent[-1], points(np.minimum(PERCENT, percent[-1])), tau[-1])
     above = np.flatnonzero(curve > y_limit)
-    last = max(min(int(above[0]) + 1 if len(above) else 100, percent[-1]), 3)  # not the flat tail beyond the sweep
+    last = max(min(int(above[0]) if len(above) else 100, percent[-1]), 3)  # not the flat tail beyond the sweep
     a, b = fit_tangent(curve, last)
     used = curve[: min(80, last)]
     fitted = a * np.tan(b * PERCENT[: len(used)])

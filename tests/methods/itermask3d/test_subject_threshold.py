@@ -31,12 +31,12 @@ def test_exact_curves(a: float, b: float):
     assert threshold.r_squared == pytest.approx(1)
 
 
-def test_fit_ends_at_the_limit():
+def test_fit_ends_before_the_first_point_above_the_limit():
     a, b = 0.2, 0.02  # pole at 78.5
     tau = np.where(T <= 70, a * np.tan(b * np.minimum(T, 70)), 50.0)
     first_above = ceil(np.arctan(0.8 / a) / b)
-    rubbish_after = np.where(T > first_above, 30.0, tau)
-    assert fit_tangent(rubbish_after, first_above) == pytest.approx((a, b), rel=1e-4)
+    rubbish_after = np.where(T >= first_above, 30.0, tau)
+    assert fit_tangent(rubbish_after, first_above - 1) == pytest.approx((a, b), rel=1e-4)
     threshold = subject_threshold(T, rubbish_after, 0.02, 0.8)
     assert (threshold.rule, threshold.percent) == ("tangent fit", crossing(a, b, 0.02))
 
