@@ -10,13 +10,15 @@ from monai.data import MetaTensor
 
 from ..runs.errors import InputError
 from .contrast import check_contrast
+from .mask_fit import share_beyond, without_outer_zeros
 from .one_grid import are_one_grid, corner_shift, resample_to, shown_of
 from .volume import MAX_SLICE_CM2, MIN_SLICE_CM2, Volume, is_short, largest_slice
-from .whole_head import MAX_BRAIN_LITRES, why_not_a_brain
+from .whole_head import MAX_BRAIN_LITRES
 
 MIN_BRAIN_LITRES = 0.1
 WHOLE_BRAIN_LITRES = 0.6  # below it, a part of a brain or that of an infant
 MIN_SHOWN = 0.8  # share of the brain that a further sequence shows
+_WHOSE = "is the mask that of this scan?"
 
 
 def check_values(image: Volume, brain: np.ndarray) -> None:
@@ -42,45 +44,71 @@ def check_values(image: Volume, brain: np.ndarray) -> None:
         raise InputError(image.file, image.key, "is negative in over 90 % of the brain", remedy)
 
 
-def check_extracted(image: Volume, slices: bool = False) -> list[str]:
+def check_extracted(image: Volume, why: str | None, slices: bool = False, offer: str = "") -> list[str]:
     """Refuse a whole head; say so where that cannot always be told, in ``slices`` that are few.
+
+    Args:
+        image: ``X Y Z``.
+        why: it is no extracted brain, as :func:`~.whole_head.why_not_a_brain` says.
+        slices: as for that function.
+        offer: what makes the brain be extracted here, for the remedy.
 
     Raises:
         InputError: not a brain-extracted scan.
     """
-    why = why_not_a_brain(image, slices)
     few = slices and is_short(image)
     if why:
         out = image.file.removesuffix(".gz").removesuffix(".nii") + "_brain.nii.gz"
         commands = f"hd-bet -i {image.file} -o {out}, or mri_synthstrip -i {image.file} -o {out}"
         how = "in the whole volume these slices are from, with HD-BET or SynthStrip" if few else f"({commands})"
         shading = "correct its shading too (such as by N4), which would be marked as anomaly"
-        remedy = f"Extract the brain first {how}, or pass a brain mask in the datalist; {shading}"
+        first = (
+            f"To have the brain extracted here: {offer}. Or extract it first" if offer else "Extract the brain first"
+        )
+        remedy = f"{first} {how}, or pass a brain mask in the datalist; {shading}"
         raise InputError(image.file, image.key, f"is not a brain-extracted scan: {why}", remedy)
     return ["so few slices do not always show whether the brain was extracted: make sure that it was"] * few
 
 
 def check_mask(mask: Volume, image: Volume, slices: bool = False) -> tuple[np.ndarray, list[str]]:
-    """Check a brain mask against its image.
+    """Check a brain mask against its image; zeros of the image within it, connected to the outside, are no brain.
 
     Returns:
-        the brain, ``X Y Z`` bool, and notes.
+        the brain, ``X Y Z`` bool, and a note where the mask is much larger.
 
     Raises:
         InputError: on another grid, empty, or larger than a brain.
     """
     check_same_grid(mask, image)
-    brain = mask.data > 0
-    if not brain.any():
+    given = mask.data > 0
+    if not given.any():
         raise InputError(mask.file, mask.key, "is empty: no voxel above 0", "Make it again, for example with HD-BET")
-    litres, area = brain.sum() * mask.voxel_litres, largest_slice(mask, brain)[1]
+    litres, area = given.sum() * mask.voxel_litres, largest_slice(mask, given)[1]
     problem = f"covers {litres:.1f} l, more than a brain (0.8 to 2.1 l)" if litres > MAX_BRAIN_LITRES else ""
     if slices and area > MAX_SLICE_CM2:
         problem = f"covers {area:.0f} cm2 of a slice, more than a brain (up to 230 cm2)"
     if problem:
         raise InputError(mask.file, mask.key, problem, "Make it again, for example with HD-BET or SynthStrip")
-    outside = float(np.mean(image.data[brain] == 0))
-    return brain, [f"{100 * outside:.0f} % of the brain mask is 0 in the image"] if outside > 0.2 else []
+    brain = without_outer_zeros(given, image.data)
+    outside = share_beyond(given, brain)
+    said = (
+        f"{100 * outside:.0f} % of the brain mask is 0 in the image and outside the brain, and was left out: {_WHOSE}"
+    )
+    return brain, [said] if outside else []
+
+
+def check_cover(mask: np.ndarray, brain: np.ndarray, found: str = "") -> list[str]:
+    """Note that a mask leaves out much of a brain, or much of it is outside the brain; ``X Y Z`` bool each.
+
+    Args:
+        mask: as it was given.
+        brain: what is compared with it.
+        found: words that say how the brain was found.
+    """
+    missed, beyond = share_beyond(brain, mask), share_beyond(mask, brain)
+    outside = f"{100 * missed:.0f} % of the brain{found} is outside the brain mask and not looked at: {_WHOSE}"
+    wide = f"{100 * beyond:.0f} % of the brain mask is outside the brain{found}: {_WHOSE}"
+    return [outside] * bool(missed) + [wide] * bool(beyond)
 
 
 def check_same_grid(other: Volume, image: Volume) -> None:

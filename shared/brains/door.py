@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from ..cases.checked_cases import CheckedCases
 from ..cases.datalists import SEQUENCES, named
 from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
-from .checks import check_brain, check_companion, check_extracted, check_mask, check_same_grid, check_values
+from .checks import check_brain, check_companion, check_same_grid, check_values
 from .contrast import check_contrast
+from .find_brain import find_brain
+from .head_masks import HeadMasks
 from .nifti import read_channels, read_volume
 from .volume import Volume
 
@@ -32,9 +34,11 @@ class Door(CheckedCases):
             voxel sizes are compared within the slices only.
         channels: of a method that takes all ``known_sequences`` of a case: those of the volumes of a 4D ``image``, in
             their order; empty: 4D files are refused. None: the method takes one sequence, and no 4D file.
+        head_masks: where the brains of whole heads are extracted; None: whole heads are refused.
 
     Attributes:
-        cases: the good cases, each with ``warnings`` (list of str) added.
+        cases: the good cases, each with ``warnings`` (list of str) added, those of whole heads with a ``brain_mask``.
+        brains: by case id what the report says of the brain: ``brain_litres``, and in ``brain_from`` what found it.
         failures: ``{"case_id", "file", "key", "error", "remedy"}`` of each bad case (its first problem).
 
     Raises:
@@ -48,20 +52,38 @@ class Door(CheckedCases):
         known_sequences: Sequence[str] = (),
         slices: bool = False,
         channels: Sequence[str] | None = None,
+        head_masks: HeadMasks | None = None,
     ) -> None:
         primary = check_channels(channels, known_sequences or channels) if channels else ""
+        self.brains: dict[str, dict[str, Any]] = {}
 
         def check(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
-            volume, notes = check_case(case, slices, channels, primary)
-            notes = notes + describe(case, volume, spacing_range_mm, known_sequences, slices)
-            return case, notes + (absent_sequences(case, channels, known_sequences) if channels is not None else [])
+            checked = check_case(case, slices, channels, primary, head_masks)
+            self.brains[case["case_id"]] = checked.brain
+            notes = checked.notes + describe(case, checked.image, spacing_range_mm, known_sequences, slices)
+            absent = absent_sequences(case, channels, known_sequences) if channels is not None else []
+            return checked.case, notes + absent
 
         super().__init__([named(case) for case in cases], check)
 
 
+@dataclass(frozen=True)
+class CheckedCase:
+    """A good case as it goes on, its image, notes on what is unusual, and what is known of its brain."""
+
+    case: Mapping[str, Any]
+    image: Volume
+    notes: list[str]
+    brain: dict[str, Any]
+
+
 def check_case(
-    case: Mapping[str, Any], slices: bool = False, channels: Sequence[str] | None = None, primary: str = ""
-) -> tuple[Volume, list[str]]:
+    case: Mapping[str, Any],
+    slices: bool = False,
+    channels: Sequence[str] | None = None,
+    primary: str = "",
+    head_masks: HeadMasks | None = None,
+) -> CheckedCase:
     """Check all files of one case; the sequences it holds beside ``image`` are its companions.
 
     Args:
@@ -69,9 +91,7 @@ def check_case(
         slices: as for :class:`Door`.
         channels: as for :class:`Door`; of cases whose sequence is ``image``.
         primary: the one of ``channels`` that stands for the image, the others are its companions.
-
-    Returns:
-        the image and notes on what was unusual but can be dealt with.
+        head_masks: as for :class:`Door`.
 
     Raises:
         InputError: the first problem found.
@@ -86,13 +106,9 @@ def check_case(
     volumes = read_channels(case["image"], key, named, slices)
     image = next((volume for volume in volumes if volume.key == primary), volumes[0])
     check_values(image, np.ones(image.data.shape, bool))
-    if case.get("brain_mask"):
-        brain, notes = check_mask(read_volume(case["brain_mask"], "brain_mask", slices), image, slices)
-    else:
-        brain, notes = image.data != 0, []
+    found = find_brain(case, image, volumes, slices, head_masks)
+    brain, notes = found.voxels, found.notes
     check_values(image, brain)
-    if not case.get("brain_mask"):
-        notes += check_extracted(image, slices)
     notes += check_brain(image, brain, slices) + check_contrast(image, brain)
     for volume in (volume for volume in volumes if volume is not image):
         notes += check_companion(replace(volume, warnings=[]), image, brain)
@@ -100,7 +116,8 @@ def check_case(
         notes += check_companion(read_volume(case[name], name, slices), image, brain)
     if case.get("label"):
         check_same_grid(read_volume(case["label"], "label", slices), image)
-    return image, image.warnings + notes
+    known = {"brain_litres": float(np.count_nonzero(brain) * image.voxel_litres), "brain_from": found.source}
+    return CheckedCase(found.case, image, image.warnings + notes, known)
 
 
 def describe(

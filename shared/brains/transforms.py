@@ -13,9 +13,11 @@ from monai.data import MetaTensor
 from monai.transforms import GaussianSmooth, MapTransform
 from scipy.ndimage import binary_fill_holes
 
+from .mask_fit import without_outer_zeros
 from .units import normalise, p90_scale
 
 _SPIKE = 10  # times the 90th percentile
+_MADE = "made_by_brain_maskd"  # in the metadata of a mask
 
 
 class CutSpikesd(MapTransform):
@@ -43,10 +45,12 @@ class BrainMaskd(MapTransform):
     """Make sure there is a brain mask: the file's, binarised, or the non-zero voxels with their holes filled.
 
     Args:
-        keys: brain-extracted images, ``1 X Y Z``, exactly 0 outside the brain.
-        mask_key: brain mask, ``1 X Y Z`` float 0/1; any value above 0 in a given mask is brain.
+        keys: images, ``1 X Y Z``; without a mask exactly 0 outside the brain. The first is that of the brain.
+        mask_key: brain mask, ``1 X Y Z`` float 0/1; any value above 0 in a given mask is brain, but what is 0 in the
+            image and connected to the outside (:func:`~.mask_fit.without_outer_zeros`).
 
-    The image is set to 0 outside the mask.
+    The images are set to 0 outside the mask. A mask that this transform made stays as it is when it comes again: what
+    an artefact has emptied in between is still a place of brain.
     """
 
     def __init__(self, keys: KeysCollection, mask_key: str = "brain_mask") -> None:
@@ -55,13 +59,16 @@ class BrainMaskd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        first = np.asarray(d[self.keys[0]][0])
+        if self.mask_key in d:
+            brain = d[self.mask_key] > 0
+            if _MADE not in getattr(brain, "meta", {}):
+                brain = brain & torch.from_numpy(without_outer_zeros(np.asarray(brain[0]), first))
+        else:
+            filled = binary_fill_holes(first != 0)
+            brain = MetaTensor(torch.from_numpy(filled[None]), meta=d[self.keys[0]].meta)
+        d[self.mask_key] = MetaTensor(brain.float(), meta={**getattr(brain, "meta", {}), _MADE: True})
         for key in self.key_iterator(d):
-            if self.mask_key in d:
-                brain = d[self.mask_key] > 0
-            else:
-                filled = binary_fill_holes(np.asarray(d[key][0]) != 0)
-                brain = MetaTensor(torch.from_numpy(filled[None]), meta=d[key].meta)
-            d[self.mask_key] = brain.float()
             d[key] = d[key] * d[self.mask_key]
         return d
 

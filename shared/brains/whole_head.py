@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
@@ -27,10 +25,10 @@ def why_not_a_brain(volume: Volume, slices: bool = False) -> str | None:
     Three signs: the border of the volume (with ``slices``, of its slices) is not 0; more is non-zero than a brain
     holds; a layer of bone (dark, with tissue outside and inside) lies below the surface.
     """
-    border = _border(volume.data, [a for a in range(3) if not slices or a != volume.slice_axis])
-    if np.mean(border != 0) > 0.5:
-        if border.min() == border.max():
-            return f"its background is {border[0]:g}, not 0 (set it to 0 if only that is wrong)"
+    flat = flat_background(volume, slices)
+    if flat:
+        return f"its background is {flat:g}, not 0 (set it to 0 if only that is wrong)"
+    if flat is None and np.mean(_border(volume, slices) != 0) > 0.5:
         return "it has no zero background, as if it were a whole head"
     litres = np.count_nonzero(volume.data) * volume.voxel_litres
     if litres > MAX_BRAIN_LITRES:
@@ -38,6 +36,12 @@ def why_not_a_brain(volume: Volume, slices: bool = False) -> str | None:
     if not (slices and is_short(volume)) and skull_fraction(volume) > MAX_SKULL_FRACTION:
         return "it shows skull and scalp: a whole head"
     return _why_not_a_brain_slice(volume) if slices else None
+
+
+def flat_background(volume: Volume, slices: bool = False) -> float | None:
+    """The one value of the border of a volume (with ``slices``, of its slices); None where there are several."""
+    border = _border(volume, slices)
+    return float(border[0]) if border.min() == border.max() else None
 
 
 def _why_not_a_brain_slice(volume: Volume) -> str | None:
@@ -99,8 +103,9 @@ def _directions() -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
 
 
-def _border(data: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    return np.concatenate([data.take(end, axis=axis).ravel() for axis in axes for end in (0, -1)])
+def _border(volume: Volume, slices: bool) -> np.ndarray:
+    axes = [axis for axis in range(3) if not slices or axis != volume.slice_axis]
+    return np.concatenate([volume.data.take(end, axis=axis).ravel() for axis in axes for end in (0, -1)])
 
 
 def _profile(foreground: np.ndarray, axis: int) -> np.ndarray:

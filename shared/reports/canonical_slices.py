@@ -19,7 +19,7 @@ MARGIN_MM, SLICE_GAP_MM = 5.0, 10.0
 class CanonicalCase:
     """The volumes of a case, `X Y Z` in the closest right-anterior-superior orientation, cropped to the brain.
 
-    `affine` (`4 4`, mm) and `spacing` (mm) belong to the cropped grid; `label` is None where there is none.
+    `affine` (`4 4`, mm) and `spacing` (mm) belong to the cropped grid; `label` and `head` are None where there is none.
     """
 
     image: np.ndarray
@@ -27,6 +27,7 @@ class CanonicalCase:
     anomaly_map: np.ndarray
     mask: np.ndarray
     label: np.ndarray | None
+    head: np.ndarray | None
     affine: np.ndarray
     spacing: np.ndarray
 
@@ -63,8 +64,8 @@ def canonical_case(volumes: Mapping[str, np.ndarray], affine: np.ndarray) -> Can
     shift = np.eye(4)
     shift[:3, 3] = [part.start for part in box]
     cropped = {name: array[tuple(box)] for name, array in arrays.items()}
-    label = cropped.pop("label", None)
-    return CanonicalCase(**cropped, label=label, affine=affine @ shift, spacing=spacing)
+    label, head = (cropped.pop(name, None) for name in ("label", "head"))
+    return CanonicalCase(**cropped, label=label, head=head, affine=affine @ shift, spacing=spacing)
 
 
 def main_slice(case: CanonicalCase, axis: int) -> int:

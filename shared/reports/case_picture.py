@@ -11,13 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from PIL import Image
+from scipy.ndimage import binary_fill_holes
 
 from .canonical_slices import CanonicalCase, X, Y, Z, axial_slices, canonical_case, main_slice, position_mm
 
 MAP_LIMIT = 3.0
 """Upper end of the colour bar of the map, in units of the threshold; the same for all cases, so that they compare."""
 
-MASK_COLOUR, LABEL_COLOUR = "#ff5a36", "#4fe3ff"
+MASK_COLOUR, LABEL_COLOUR, BRAIN_COLOUR = "#ff5a36", "#4fe3ff", "#ffd84f"
 MAP_COLOURS = LinearSegmentedColormap.from_list(  # cold below the threshold, hot above it
     "threshold",
     [
@@ -44,6 +45,7 @@ def case_picture(
     mask: np.ndarray,
     affine: np.ndarray,
     label: np.ndarray | None = None,
+    head: np.ndarray | None = None,
 ) -> bytes:
     """Draw a case: columns input, pseudo-healthy, map, input with mask; rows three axial, a coronal, a sagittal slice.
 
@@ -60,6 +62,8 @@ def case_picture(
         mask: `X Y Z`, above 0 is anomalous.
         affine: `4 4`, voxel indices to mm (RAS+), of all volumes.
         label: `X Y Z`, above 0 is truly anomalous; drawn as a contour.
+        head: `X Y Z`, the whole head that the brain was extracted from, in the units of the image; it takes the place
+            of the input, with the outline of the brain, what is not 0 in the image.
 
     Returns:
         A PNG file, at most 1100 pixels wide.
@@ -69,6 +73,7 @@ def case_picture(
     """
     volumes = {"image": image, "pseudo_healthy": pseudo_healthy, "anomaly_map": anomaly_map, "mask": mask}
     volumes |= {} if label is None else {"label": label}
+    volumes |= {} if head is None else {"head": head}
     case = canonical_case(volumes, np.asarray(affine, dtype=float))
     grey = Normalize(*_grey_window(case.image))
     extent = np.array(case.image.shape) * case.spacing  # mm
@@ -114,7 +119,8 @@ def _draw_panel(axes: Axes, case: CanonicalCase, axis: int, index: int, column: 
     if column == 2:
         axes.imshow(plane(case.anomaly_map), cmap=MAP_COLOURS, norm=Normalize(0, MAP_LIMIT), **_IMSHOW)
     else:  # the background is black, also where the brain's intensities reach below 0
-        image = plane(case.pseudo_healthy if column == 1 else case.image)
+        whole = case.image if case.head is None else case.head
+        image = plane({0: whole, 1: case.pseudo_healthy, 3: case.image}[column])
         axes.imshow(np.where(image == 0, grey.vmin or 0.0, image), cmap="gray", norm=grey, **_IMSHOW)
     if column == 3:
         mask = plane(case.mask > 0).astype(float)
@@ -123,6 +129,9 @@ def _draw_panel(axes: Axes, case: CanonicalCase, axis: int, index: int, column: 
             axes.contour(mask, levels=(0.5,), colors=MASK_COLOUR, linewidths=0.9)
         if case.label is not None and (true := plane(case.label > 0)).any():
             axes.contour(true.astype(float), levels=(0.5,), colors=LABEL_COLOUR, linewidths=0.9)
+    if column == 0 and case.head is not None:
+        brain = binary_fill_holes(plane(case.image != 0)).astype(float)
+        axes.contour(brain, levels=(0.5,), colors=BRAIN_COLOUR, linewidths=0.7)
     if column == 0:
         places = ((0.02, 0.5), (0.98, 0.5), (0.5, 0.97), (0.5, 0.03))
         for letter, place in zip(_PLANES[axis][1], places, strict=True):

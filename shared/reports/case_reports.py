@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
 from ..brains.door import Door
+from ..brains.extraction import extractor
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.run_information import run_information
@@ -86,10 +87,13 @@ class CaseReports:
                 "case_id": case_id,
                 "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
                 **case["facts"],
+                **self.door.brains[case_id],
                 "seconds": time.time() - self.case_started,
                 "warnings": [*self.warnings[case_id], *notes],
             }
-            picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label)
+            extracted = self.door.brains[case_id]["brain_from"] == extractor()
+            head = np.asarray(case["whole_image"][-1]) if extracted else None
+            picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label, head)
             self.records.save(row, picture)
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:

@@ -117,9 +117,10 @@ def _parts(
     parts += [f"<h2>{escape(heading)}</h2>{_html(body)}" for heading, body in sections]
     if pictures:
         parts.append(
-            "<h2>Pictures</h2><p>From left to right: the input; the pseudo-healthy brain that the model draws "
-            "in its place; the anomaly map, in units of the threshold (blue below 1, red to yellow above); the input "
-            "with the mask of what is above the threshold, and the contour of the true label where there is one.</p>"
+            "<h2>Pictures</h2><p>From left to right: the input, of a whole head with the outline of the brain that was "
+            "extracted; the pseudo-healthy brain that the model draws in its place; the anomaly map, in units of the "
+            "threshold (blue below 1, red to yellow above); the input with the mask of what is above the threshold, "
+            "and the contour of the true label where there is one.</p>"
         )
     for number, row in enumerate(rows):
         if row["case_id"] in pictures:

@@ -8,6 +8,7 @@ import pytest
 from shared.brains.checks import (
     check_brain,
     check_companion,
+    check_cover,
     check_extracted,
     check_mask,
     check_same_grid,
@@ -60,17 +61,22 @@ def test_a_constant_volume_is_refused_and_one_voxel_makes_it_none():
 
 
 def test_a_whole_head_is_refused_with_the_commands_that_extract_its_brain():
-    assert check_extracted(volume(BRAIN)) == []
-    with pytest.raises(InputError, match="skull and scalp") as caught:
-        check_extracted(volume(head()))
+    assert check_extracted(volume(BRAIN), None) == []
+    with pytest.raises(InputError, match="it is a head") as caught:
+        check_extracted(volume(head()), "it is a head")
     assert "(hd-bet -i t1.nii.gz -o t1_brain.nii.gz, or mri_synthstrip -i t1.nii.gz" in caught.value.remedy
     assert "correct its shading too (such as by N4)" in caught.value.remedy  # half of a healthy brain was marked
+    with pytest.raises(InputError) as caught:
+        check_extracted(volume(head()), "it is a head", offer="pip install NAME")
+    assert caught.value.remedy.startswith(
+        "To have the brain extracted here: pip install NAME. Or extract it first (hd-"
+    )
 
 
 def test_of_few_slices_it_is_said_that_they_may_not_show_it():
-    (note,) = check_extracted(volume(BRAIN[:, :, 30:34]), slices=True)
+    (note,) = check_extracted(volume(BRAIN[:, :, 30:34]), None, slices=True)
     assert "so few slices do not always show whether the brain was extracted" in note
-    assert check_extracted(volume(BRAIN), slices=True) == []
+    assert check_extracted(volume(BRAIN), None, slices=True) == []
 
 
 @pytest.mark.parametrize(("shift_mm", "same"), [(0.2, True), (0.3, False)])
@@ -99,14 +105,26 @@ def test_the_thickness_of_a_single_slice_does_not_count():
     check_same_grid(volume(one, "label", AFFINE @ np.diag([1, 1, 4, 1])), volume(one))
 
 
-@pytest.mark.parametrize(("shift", "noted"), [(0, False), (5, False), (30, True)])
-def test_share_of_a_mask_beside_the_brain_is_noted_above_a_fifth(shift, noted):
+@pytest.mark.parametrize(("shift", "noted"), [(0, False), (1, False), (5, True), (30, True)])
+def test_what_of_a_mask_lies_beside_the_brain_is_left_out_and_noted(shift, noted):
     """Of the ellipsoid with 60 mm to either side, moved by so many voxels along it, computed from the mask itself."""
     mask = np.roll(INSIDE, shift, axis=0)
     beside = 100 * np.mean(~INSIDE[mask])
     brain, notes = check_mask(volume(mask, "brain_mask"), volume(BRAIN))
-    assert np.array_equal(brain, mask) and (beside > 20) == noted
-    assert notes == ([f"{beside:.0f} % of the brain mask is 0 in the image"] * noted)
+    assert np.array_equal(brain, mask & INSIDE)
+    said = f"{beside:.0f} % of the brain mask is 0 in the image and outside the brain, and was left out: "
+    assert notes == [said + "is the mask that of this scan?"] * noted
+
+
+def test_brain_that_a_mask_leaves_out_and_what_it_holds_beside_the_brain_are_noted():
+    moved = np.roll(INSIDE, 5, axis=0)
+    share = 100 * np.mean(~INSIDE[moved])
+    outside, wide = check_cover(moved, INSIDE, " that a tool finds")
+    assert outside.startswith(
+        f"{share:.0f} % of the brain that a tool finds is outside the brain mask and not looked at"
+    )
+    assert wide.startswith(f"{share:.0f} % of the brain mask is outside the brain that a tool finds")
+    assert check_cover(np.roll(INSIDE, 1, axis=0), INSIDE) == []
 
 
 def test_masks_that_are_empty_or_larger_than_a_brain_are_refused():

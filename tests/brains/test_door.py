@@ -54,8 +54,8 @@ def test_every_real_dtype_passes(tmp_path, dtype):
     header.set_data_dtype(np.dtype(dtype))
     image = nib.Nifti1Image(np.round(BRAIN).astype(dtype), AFFINE, header)
     nib.save(image, tmp_path / "x.nii.gz")
-    volume, notes = check_case(case_of(tmp_path / "x.nii.gz"))
-    assert np.array_equal(volume.data, np.round(BRAIN)) and not notes
+    checked = check_case(case_of(tmp_path / "x.nii.gz"))
+    assert np.array_equal(checked.image.data, np.round(BRAIN)) and not checked.notes
 
 
 def test_scl_slope_is_applied(tmp_path):
@@ -63,13 +63,13 @@ def test_scl_slope_is_applied(tmp_path):
     image.header.set_slope_inter(0.5, 0)
     nib.save(image, tmp_path / "x.nii.gz")
     expected = nib.load(tmp_path / "x.nii.gz").get_fdata()
-    assert np.allclose(check_case(case_of(tmp_path / "x.nii.gz"))[0].data, expected, rtol=1e-6)
+    assert np.allclose(check_case(case_of(tmp_path / "x.nii.gz")).image.data, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LAS", "LPI", "PSR", "SAL"])
 def test_every_orientation_passes(tmp_path, codes):
     nib.save(reoriented(codes), tmp_path / "x.nii.gz")
-    assert not check_case(case_of(tmp_path / "x.nii.gz"))[1]
+    assert not check_case(case_of(tmp_path / "x.nii.gz")).notes
 
 
 def test_unusual_good_files_pass(tmp_path):
@@ -84,7 +84,7 @@ def test_unusual_good_files_pass(tmp_path):
     }
     for name, make in good.items():
         make(tmp_path / name)
-        assert not check_case(case_of(tmp_path / name))[1], name
+        assert not check_case(case_of(tmp_path / name)).notes, name
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_mask_of_a_whole_head_makes_it_usable(tmp_path, mask):
     padded = np.pad(mask, [(8, 8)] * 3 + [(0, 0)] * (mask.ndim - 3))
     save(tmp_path / "x.nii.gz", head() + 20)
     case = case_of(tmp_path / "x.nii.gz", brain_mask=save(tmp_path / "m.nii.gz", padded))
-    assert not [note for note in check_case(case)[1] if "4D" not in note]
+    assert not [note for note in check_case(case).notes if "4D" not in note]
 
 
 @pytest.mark.parametrize("key", ["brain_mask", "label"])
@@ -162,12 +162,12 @@ def test_mask_that_is_none(tmp_path, image, mask, message):
 def test_mask_that_lies_beside_the_brain_is_a_warning(tmp_path):
     shifted = np.roll(MASK, 25, axis=0)
     case = case_of(save(tmp_path / "x.nii.gz"), brain_mask=save(tmp_path / "m.nii.gz", shifted))
-    assert "of the brain mask is 0 in the image" in check_case(case)[1][0]
+    assert "of the brain mask is 0 in the image" in check_case(case).notes[0]
 
 
 def test_a_healthy_case_may_have_an_empty_label(tmp_path):
     case = case_of(save(tmp_path / "x.nii.gz"), label=save(tmp_path / "l.nii.gz", MASK * 0))
-    assert check_case(case)[1] == []
+    assert check_case(case).notes == []
 
 
 def test_good_cases_go_on_and_the_exit_code_tells(tmp_path, caplog):
@@ -194,9 +194,17 @@ def test_no_failure_concludes_silently_and_no_case_stops(tmp_path):
         none.require_some()
 
 
+def test_what_is_known_of_the_brain_goes_to_the_report(tmp_path):
+    image, mask = save(tmp_path / "x.nii.gz"), save(tmp_path / "m.nii.gz", MASK)
+    door = Door([case_of(image), {**case_of(image, brain_mask=mask), "case_id": "masked"}])
+    litres = pytest.approx(1.04, abs=0.01)
+    assert door.brains["c"] == {"brain_litres": litres, "brain_from": "non-zero voxels"}
+    assert door.brains["masked"] == {"brain_litres": litres, "brain_from": "mask given"}
+
+
 @pytest.mark.real_data
 @needs_data
-def test_whole_heads_of_ixi_are_refused():
+def test_whole_heads_of_ixi_are_refused_where_nothing_extracts_their_brain():
     for file in sorted((DATA / "ixi_t1_raw").glob("*.nii.gz")):
         with pytest.raises(InputError, match="whole head.*hd-bet"):
             check_case(case_of(file))

@@ -55,9 +55,9 @@ def test_a_companion_on_another_grid_is_resampled_and_checked_where_it_shows_the
     """What is beyond its field of view is said; its values count on the grid of the image."""
     moved = AFFINE + np.eye(4)[:, [2]] * [[0, 0, 0, 2.5]]
     case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN[:, :, 1:], moved))
-    assert check_case(case)[1] == ["t1: resampled from 2.5 x 2.5 x 2.5 mm to the grid of flair, 2.5 x 2.5 x 2.5 mm"]
+    assert check_case(case).notes == ["t1: resampled from 2.5 x 2.5 x 2.5 mm to the grid of flair, 2.5 x 2.5 x 2.5 mm"]
     case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN[:, :, :42]))
-    resampled, absent = check_case(case)[1]
+    resampled, absent = check_case(case).notes
     assert "resampled" in resampled and absent.startswith("t1: does not show 1") and "left out" in absent
     case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", np.where(BRAIN[:, :, 1:] != 0, np.float32(7), 0), moved))
     with pytest.raises(InputError, match="constant in the brain"):
@@ -73,21 +73,21 @@ def test_a_companion_on_another_grid_is_resampled_and_checked_where_it_shows_the
     ],
 )
 def test_notes_on_a_companion_start_with_its_sequence(tmp_path, data, note):
-    (warning,) = check_case(flair_case(tmp_path, save(tmp_path / "t1.nii.gz", data.astype(np.float32))))[1]
+    (warning,) = check_case(flair_case(tmp_path, save(tmp_path / "t1.nii.gz", data.astype(np.float32)))).notes
     assert note in warning and warning.startswith("t1: ")
 
 
 def test_two_sequences_under_each_others_name_are_both_noted(tmp_path):
     image, t1 = save(tmp_path / "x.nii.gz", BRAIN), save(tmp_path / "t1.nii.gz", FLAIR)
-    first, second = check_case({**case_of(image, t1=t1), "sequence": "flair"})[1]
+    first, second = check_case({**case_of(image, t1=t1), "sequence": "flair"}).notes
     assert first.startswith("given as flair, but") and second.startswith("t1: given as t1, but")
 
 
 def test_the_brain_mask_says_where_a_companion_must_be_usable(tmp_path):
     half = np.where(np.indices(BRAIN.shape)[0] < 32, BRAIN, 0).astype(np.float32)
     mask = save(tmp_path / "m.nii.gz", (half != 0).astype(np.uint8))
-    (note,) = check_case(flair_case(tmp_path, save(tmp_path / "t1.nii.gz", half), brain_mask=mask))[1]
-    assert "only 0.5" in note
+    outside, small = check_case(flair_case(tmp_path, save(tmp_path / "t1.nii.gz", half), brain_mask=mask)).notes
+    assert outside.startswith("50 % of the brain is outside the brain mask") and "only 0.5" in small
 
 
 def test_few_slices_may_have_a_companion(tmp_path):

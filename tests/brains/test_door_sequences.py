@@ -53,7 +53,7 @@ def test_another_affine_of_a_given_file_is_said(tmp_path):
     moved = AFFINE + np.eye(4)[:, [1]] * [[0, 0, 0, 3]]
     files = {"flair": str(save(tmp_path / "f.nii", FLAIR)), "t1ce": str(save(tmp_path / "ce.nii", T1, moved))}
     (case,) = gather_sequence_cases(SEQUENCES, files=files)
-    assert "t1ce: resampled from 2.5 x 2.5 x 2.5 mm to the grid of flair" in check_case(case, channels=[])[1][0]
+    assert "t1ce: resampled from 2.5 x 2.5 x 2.5 mm to the grid of flair" in check_case(case, channels=[]).notes[0]
 
 
 @pytest.mark.parametrize("channels", [CHANNELS, ["t1", "flair", "t2"], ["t2", "t1ce", "t1"]])

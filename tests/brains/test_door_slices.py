@@ -23,7 +23,7 @@ FEW = "so few slices do not always show whether the brain was extracted"
 
 def notes_of(path: Path, **more: Path) -> list[str]:
     """Warnings of a good case, without the one that any short stack without a mask gets."""
-    notes = check_case(case_of(path, **more), slices=True)[1]
+    notes = check_case(case_of(path, **more), slices=True).notes
     assert ("brain_mask" in more) != any(FEW in note for note in notes)
     return [note for note in notes if FEW not in note]
 
@@ -134,7 +134,9 @@ def test_a_tightly_cropped_slice_is_no_head(tmp_path):
 def test_stacks_of_60_mm_are_measured_in_litres(tmp_path):
     stack = BRAIN[:, :, MID - 11 : MID + 13]  # 24 x 2.5 mm
     assert is_short(Volume("x", "t1", stack[:, :, 1:], AFFINE)) and not is_short(Volume("x", "t1", stack, AFFINE))
-    notes = check_case(case_of(save(tmp_path / "x.nii.gz", stack * (radius((40, 50, 99))[:, :, 21:45] < 1))), True)[1]
+    notes = check_case(
+        case_of(save(tmp_path / "x.nii.gz", stack * (radius((40, 50, 99))[:, :, 21:45] < 1))), True
+    ).notes
     (note,) = notes
     assert "only 0.3" in note
     with pytest.raises(InputError, match="ml of brain, too little"):

@@ -38,7 +38,7 @@ GOOD = {
     "named ü": "",
     "hot_voxel": "",
     "negative_inside": "",
-    "head_with_mask": "",
+    "head_with_mask": "run with --extract_brain auto",
 }
 
 
@@ -103,7 +103,7 @@ def state_of(*folders: Path) -> dict[Path, tuple[int, int]]:
 @pytest.fixture(scope="module")
 def finished(itermask3d, mixed, tmp_path_factory) -> SimpleNamespace:
     out, before = tmp_path_factory.mktemp("out"), state_of(mixed.parent, itermask3d.folder)
-    done = itermask3d.run("inference.json", {**FAST, "datalist": mixed, "output_dir": out})
+    done = itermask3d.run("inference.json", {**FAST, "datalist": mixed, "extract_brain": "never", "output_dir": out})
     assert (out / "report.csv").is_file(), done.stderr
     assert state_of(mixed.parent, itermask3d.folder) == before, "written to where data and bundle lie"
     rows = report_rows(out)

@@ -89,6 +89,7 @@ def mixed(mmccd, tumour, settings, tmp_path_factory) -> SimpleNamespace:
     cases[3:3] = [{"case_id": "mask_beside", "flair": "flair.nii.gz", "brain_mask": "mask_beside.nii.gz"}]
     (tumour.folder / "list.json").write_text(json.dumps({"test": cases}))
     options = {"datalist": tumour.folder / "list.json", "steps": settings["other_steps"], "output_dir": out}
+    options["extract_brain"] = "never"
     done = mmccd.run("inference.json", options)
     assert (out / "report.csv").is_file(), done.stderr
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))

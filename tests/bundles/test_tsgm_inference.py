@@ -144,6 +144,7 @@ def mixed(tsgm, folder, options, tmp_path_factory) -> SimpleNamespace:
     """All good and bad cases of the datalist, whose 4D files are in the order of the Decathlon."""
     out = tmp_path_factory.mktemp("mixed")
     listed = {"datalist": folder / "list.json", "channels": str(list(DECATHLON)), "output_dir": out}
+    listed["extract_brain"] = "never"
     done = tsgm.run("inference.json", {**options, **listed})
     assert (out / "report.csv").is_file(), done.stderr
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))

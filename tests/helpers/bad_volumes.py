@@ -24,7 +24,7 @@ SAID = {
     "inf": "1 voxels.*NaN or infinite.*nan_to_num",
     "all_zero": "0 everywhere.*original scan",
     "constant": "constant everywhere.*not a mask",
-    "whole_head": "not a brain-extracted scan.*hd-bet -i .*mri_synthstrip -i ",
+    "whole_head": "not a brain-extracted scan.*--extract_brain auto.*hd-bet -i .*mri_synthstrip -i ",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from shared.runs.weights import sha256
 
 AFFINE = np.diag([-2.0, 2.0, 5.0, 1.0])  # voxels of 20 mm3
 SHAPE = (20, 24, 10)
+BRAIN = {"brain_litres": 1.3, "brain_from": "mask given"}
 FAILURE = {"case_id": "bad", "file": "bad.nii.gz", "key": "t1", "error": "is empty", "remedy": "Pass the scan"}
 
 
@@ -62,7 +64,7 @@ def run(folder: Path, weights: str, cases: list[dict[str, Any]]) -> list[dict[st
     handler = CaseReports(
         output_dir=str(folder),
         title="A <title>",
-        door=SimpleNamespace(cases=checked, failures=[FAILURE]),
+        door=SimpleNamespace(cases=checked, failures=[FAILURE], brains=defaultdict(lambda: dict(BRAIN))),
         records=records,
         weights=weights,
         settings={"sequence": "t1", "curve points": 18},
@@ -96,7 +98,7 @@ def test_rows(tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pict
     assert (first["score"], first["network_evaluations"], first["stop"]) == (0.05, 10, "after 0")
     assert first["warnings"] == ["thick slices"]
     assert 0 < first["seconds"] < 60
-    assert list(first) == ["case_id", "anomaly_ml", *cases[0]["output"]["facts"], "seconds", "warnings"]
+    assert list(first) == ["case_id", "anomaly_ml", *cases[0]["output"]["facts"], *BRAIN, "seconds", "warnings"]
     assert (second["case_id"], second["anomaly_ml"]) == ("second", 0)
     assert (second["network_evaluations"], second["stop"], second["warnings"]) == (11, "after 1", [])
 

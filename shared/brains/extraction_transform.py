@@ -1,0 +1,61 @@
+"""The brain of a whole head, extracted as a transform: for what has no door."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from .checks import check_extracted
+from .extraction import brain_of_head, how_to_extract, is_head
+from .volume import Volume
+from .whole_head import why_not_a_brain
+
+
+class ExtractBraind(MapTransform):
+    """Give a whole head the mask of its brain, where no door has: in MONAI Label.
+
+    Nothing is done where there is a mask, where the image is an extracted brain, and to a case of the door, which it
+    has named (``case_id``) and checked.
+
+    Args:
+        keys: images as read, ``1 X Y Z``.
+        mask_key: brain mask, ``1 X Y Z`` float 0/1.
+        mode: "auto", or "never": a whole head is refused.
+        slices: few slices, from which no brain can be extracted, are welcome.
+        device: where the networks of the extraction run.
+
+    Raises:
+        InputError: a whole head that is refused, or whose brain is not found.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        mask_key: str = "brain_mask",
+        mode: str = "auto",
+        slices: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(keys)
+        self.mask_key, self.offer, self.slices, self.device = mask_key, how_to_extract(mode), slices, device
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            if self.mask_key in d or "case_id" in d:
+                continue
+            file = str(d[key].meta.get("filename_or_obj", key))
+            image = Volume(file, str(key), np.asarray(d[key][0]), np.asarray(d[key].affine))
+            why = why_not_a_brain(image, self.slices)
+            if is_head(image, why, self.slices) and not self.offer:
+                brain = torch.from_numpy(brain_of_head(image, self.device)[None])
+                d[self.mask_key] = MetaTensor(brain.float(), meta=d[key].meta)
+            else:
+                check_extracted(image, why, self.slices, self.offer)
+        return d

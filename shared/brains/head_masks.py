@@ -1,0 +1,92 @@
+"""The masks of whole heads among the cases of a run: extracted once, kept as files, used again for the same head."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from ..runs.files import replacing
+from ..runs.weights import sha256
+from .extraction import brain_of_head, extractor, how_to_extract
+from .nifti import read_volume
+from .volume import Volume
+
+_OURS = "extracted by "
+
+logger = logging.getLogger(__name__)
+
+
+class HeadMasks:
+    """Extract the brain of a case that is a whole head, and write its mask, ``<case_id>_brain_mask.nii.gz``.
+
+    The mask is uint8, on the grid and with the header of the head; its ``descrip`` says what it was made from, so that
+    a mask is used again for the same head only.
+
+    Args:
+        output_dir: where masks go.
+        mode: "auto", or "never": whole heads are refused.
+        device: where the networks of the extraction run.
+
+    Attributes:
+        offer: what a user can do so that brains are extracted; empty where they are.
+
+    Raises:
+        DataListError: another mode.
+    """
+
+    def __init__(self, output_dir: str, mode: str = "auto", device: torch.device | str = "cpu") -> None:
+        self.folder, self.device, self.offer = Path(output_dir), device, how_to_extract(mode)
+
+    def file(self, case: Mapping[str, Any]) -> Path:
+        """Where the mask of a case goes."""
+        return self.folder / f"{case['case_id']}_brain_mask.nii.gz"
+
+    def is_given(self, case: Mapping[str, Any]) -> bool:
+        """Whether a case has a brain mask that was not extracted by a run with this folder."""
+        mask = str(case.get("brain_mask") or "")
+        own = Path(mask).resolve() == self.file(case).resolve() and _origin(mask).startswith(_OURS)
+        return bool(mask) and not own
+
+    def extract(self, case: Mapping[str, Any], head: Volume) -> Volume:
+        """The brain mask of a case, ``X Y Z`` float32 0/1 on the grid of ``head``, which is one of its sequences.
+
+        Raises:
+            InputError: as :func:`~.extraction.brain_of_head`; then no mask is left behind.
+        """
+        file, origin = self.file(case), f"{_OURS}{extractor()} {head.key} {sha256(head.file)[:40]}"
+        if not (file.is_file() and _origin(file) == origin):
+            logger.info("case '%s': extracting the brain of a whole head", case["case_id"])
+            file.unlink(missing_ok=True)
+            write_mask(file, brain_of_head(head, self.device), head, origin)
+        return read_volume(str(file), "brain_mask", slices=True)
+
+
+def write_mask(file: Path, brain: np.ndarray, head: Volume, origin: str) -> None:
+    """Write a mask, ``X Y Z`` bool, as uint8 with the geometry of the file of its head, in one step.
+
+    Args:
+        file: ``.nii.gz``.
+        brain: on the grid of ``head``.
+        head: whose file's header is taken over.
+        origin: what the mask was made from, at most 79 characters; becomes the ``descrip`` of the header.
+    """
+    header = nib.Nifti1Header.from_header(nib.load(head.file).header)
+    mask = nib.Nifti1Image(brain.astype(np.uint8), None, header)
+    mask.header.set_data_dtype(np.uint8)
+    mask.header["descrip"], mask.header["cal_max"], mask.header["cal_min"] = origin.encode(), 0, 0
+    with replacing(file) as temporary:
+        temporary.write_bytes(gzip.compress(mask.to_bytes(), mtime=0))
+
+
+def _origin(mask: str | Path) -> str:
+    try:
+        return bytes(nib.load(mask).header["descrip"]).rstrip(b"\0").decode(errors="replace")
+    except (OSError, EOFError, nib.filebasedimages.ImageFileError):
+        return ""  # not of ours

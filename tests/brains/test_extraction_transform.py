@@ -1,0 +1,47 @@
+"""A whole head gets its brain mask where no door has given it one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from shared.brains import extraction_transform
+from shared.brains.extraction_transform import ExtractBraind
+from shared.brains.transforms import BrainMaskd
+from shared.runs.errors import InputError
+from tests.helpers.ellipsoid_brain import AFFINE, BRAIN, head
+
+
+def image_of(data: np.ndarray) -> MetaTensor:
+    return MetaTensor(torch.from_numpy(data[None]), affine=torch.from_numpy(AFFINE), meta={"filename_or_obj": "x.nii"})
+
+
+def test_a_head_becomes_its_brain():
+    data = BrainMaskd("image")(ExtractBraind("image")({"image": image_of(head())}))
+    found, true = np.asarray(data["brain_mask"][0]) > 0, np.pad(BRAIN != 0, 8)
+    assert 2 * np.count_nonzero(found & true) / (np.count_nonzero(found) + np.count_nonzero(true)) > 0.96
+    np.testing.assert_array_equal(np.asarray(data["image"][0]), np.where(found, head(), 0))
+    assert torch.equal(data["brain_mask"].affine, data["image"].affine)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"image": image_of(BRAIN)},
+        {"image": image_of(head()), "brain_mask": image_of(np.pad(BRAIN, 8))},
+        {"image": image_of(head()), "case_id": "the door has checked it"},
+    ],
+)
+def test_nothing_is_done_where_nothing_is_to_do(data, monkeypatch):
+    monkeypatch.setattr(extraction_transform, "brain_of_head", None)
+    after = ExtractBraind("image")(data)
+    assert after.keys() == data.keys() and all(after[key] is data[key] for key in data)
+
+
+def test_a_head_is_refused_as_by_the_door():
+    with pytest.raises(InputError, match="x.nii .*run with --extract_brain auto"):
+        ExtractBraind("image", mode="never")({"image": image_of(head())})
+    with pytest.raises(InputError, match="in the whole volume these slices are from"):
+        ExtractBraind("image", slices=True)({"image": image_of(head()[:, :, 38:42])})
