@@ -23,6 +23,15 @@ def hide_by_noise(image: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor) 
     return torch.where(mask > 0, noise, image)
 
 
+def centred_noise(shape: Sequence[int], seed: int, field: int = 128) -> torch.Tensor:
+    """Standard normal noise ``B C *S`` of a seed, cut from the middle of a cube: a larger box adds noise around it."""
+    sizes = shape[2:]
+    full = [max(size, field) for size in sizes]
+    noise = torch.randn((*shape[:2], *full), generator=torch.Generator().manual_seed(seed))
+    middle = (slice((whole - size) // 2, (whole - size) // 2 + size) for whole, size in zip(full, sizes))
+    return noise[(..., *middle)]
+
+
 def prepare_batch(
     batchdata: Mapping[str, Any], device: torch.device, non_blocking: bool = False, **kwargs: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,7 +70,7 @@ class IterativeMaskInferer(Inferer):
             ``(w |r_first| + (1 - w) |r_last|)^2`` of the smoothed residuals r; 0 in the paper: the last pass alone.
         stop: when the iteration ends.
         amp: run the network in bfloat16.
-        seed: of the noise put in place of hidden voxels, the same field for every volume of one size.
+        seed: of the noise put in place of hidden voxels, the same field for every volume.
 
     What it returns carries facts (:mod:`~...runs.facts`): the subject's threshold, how it was found, the hidden share
     of the brain before each refinement pass and after the last (the paper's score), the mean of the map in the brain
@@ -94,7 +103,7 @@ class IterativeMaskInferer(Inferer):
     def _one(self, volume: torch.Tensor, network: Callable[..., Any]) -> tuple[torch.Tensor, dict[str, Any]]:
         image, brain = volume[None, :1], volume[None, 1:]
         edges = high_pass(image, self.spacing, self.cutoff)
-        noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image.device)
+        noise = centred_noise(image.shape, self.seed).to(image.device)
         evaluations, everything_hidden = 0, image
 
         def reconstruct(mask: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 
 from shared.methods.autocast import AutocastInferer
 from shared.methods.itermask3d.high_pass import high_pass
-from shared.methods.itermask3d.inferer import IterativeMaskInferer, hide_by_noise, prepare_batch
+from shared.methods.itermask3d.inferer import IterativeMaskInferer, centred_noise, hide_by_noise, prepare_batch
 from shared.methods.itermask3d.lesion_free_loss import LesionFreeMSELoss
 from shared.methods.itermask3d.refinement import StopRule
 from shared.methods.itermask3d.residual_unet import AvgPoolResidualUNet
@@ -77,6 +77,15 @@ def test_hide_puts_noise_into_the_mask_only():
     assert torch.equal(hidden, (1 - mask) * image + mask * noise)
     nowhere = torch.zeros_like(mask)
     assert torch.equal(hide_by_noise(image, nowhere, torch.full_like(noise, inf)), image)
+
+
+def test_noise_is_standard_normal_and_a_larger_box_has_the_same_in_its_middle():
+    small, large = centred_noise((1, 1, 32, 48, 32), 7), centred_noise((1, 1, 64, 48, 48), 7)
+    assert torch.equal(large[:, :, 16:48, :, 8:40], small)
+    assert small.shape == (1, 1, 32, 48, 32) and centred_noise((1, 1, 8, 160, 8), 7).shape == (1, 1, 8, 160, 8)
+    assert abs(float(small.mean())) < 0.02 and float(small.std()) == pytest.approx(1, abs=0.02)
+    assert torch.equal(small, centred_noise((1, 1, 32, 48, 32), 7))
+    assert not torch.equal(small, centred_noise((1, 1, 32, 48, 32), 8))
 
 
 def prepared() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
