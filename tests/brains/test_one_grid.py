@@ -68,7 +68,7 @@ def test_one_grid_allows_for_a_tenth_of_a_voxel():
 
 
 def test_sequences_on_the_grid_stay_bit_for_bit_and_others_come_to_it():
-    near = MetaTensor(ramp(FLAIR), affine=FLAIR.affine + np.eye(4)[:, [1]] * [[0, 0, 0, 0.1]])
+    near = ramp(Grid(FLAIR.shape, FLAIR.affine + np.eye(4)[:, [1]] * [[0, 0, 0, 0.1]]))
     case = {"image": ramp(FLAIR), "t1": ramp(T1), "t1ce": near}
     found = OneGridd(["t1", "t1ce", "flair"])(case)
     assert found["t1ce"] is near and torch.equal(found["image"], case["image"]) and "brain_mask" not in found

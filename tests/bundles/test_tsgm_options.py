@@ -53,6 +53,25 @@ def test_search_on_labelled_patients_writes_weights_and_nothing_else(tsgm, subje
 
 
 @pytest.mark.slow
+def test_a_sequence_that_was_moved_is_registered_when_asked(tsgm, subjects, tmp_path):
+    """T1 with a shift of 8 mm in its header: the map is that of the pair in its place."""
+    given = {name: subjects.folder / f"case9003_{name}.nii.gz" for name in ("t1", "flair")}
+    t1 = nib.load(given["t1"])
+    there = t1.affine.copy()
+    there[1, 3] += 8
+    nib.save(nib.Nifti1Image(np.asarray(t1.dataobj), there), tmp_path / "moved_t1.nii.gz")
+    runs = {"in place": given, "registered": {**given, "t1": tmp_path / "moved_t1.nii.gz", "register": True}}
+    for name, files in runs.items():
+        done = tsgm.run("inference.json", {**COARSE, **files, "output_dir": tmp_path / name})
+        assert done.returncode == 0, done.stderr
+    (row,) = table(tmp_path / "registered" / "report.csv")
+    shift = re.search(r"t1: registered: moved by (\S+) mm and turned by (\S+) degrees", row["warnings"])
+    assert float(shift[1]) == pytest.approx(8, abs=1) and float(shift[2]) < 1
+    maps = [nib.load(tmp_path / name / "case9003_anomaly_map.nii.gz").get_fdata() for name in runs]
+    assert np.corrcoef(*(values.ravel() for values in maps))[0, 1] > 0.95
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["baseline_cyclegan", "baseline_intensity", "baseline_flair_minus_t1"])
 def test_baselines_are_calibrated_and_evaluated(tsgm, subjects, baseline, tmp_path):
     options = {"datalist": subjects.folder / "labelled.json", "section": "validation", "min_step_mm": 20}
