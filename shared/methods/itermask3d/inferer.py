@@ -28,8 +28,8 @@ def centred_noise(shape: Sequence[int], seed: int, field: int = 128) -> torch.Te
     sizes = shape[2:]
     full = [max(size, field) for size in sizes]
     noise = torch.randn((*shape[:2], *full), generator=torch.Generator().manual_seed(seed))
-    middle = (slice((whole - size) // 2, (whole - size) // 2 + size) for whole, size in zip(full, sizes))
-    return noise[(..., *middle)]
+    starts = [(whole - size) // 2 for whole, size in zip(full, sizes)]
+    return noise[(...,) + tuple(slice(start, start + size) for start, size in zip(starts, sizes))]
 
 
 def prepare_batch(
