@@ -64,7 +64,8 @@ class Door(CheckedCases):
             absent = absent_sequences(case, channels, known_sequences) if channels is not None else []
             return checked.case, notes + absent
 
-        super().__init__([named(case) for case in cases], check)
+        show_from = 6 if head_masks is None else 2  # an extraction takes seconds
+        super().__init__([named(case) for case in cases], check, show_from=show_from)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from ..runs.errors import InputError
 from ..runs.files import replacing
 from ..runs.weights import sha256
-from .extraction import brain_of_head, extractor, how_to_extract
+from .extraction import brain_of_head, extractor, how_to_extract, is_head
 from .nifti import read_volume
 from .volume import Volume
+from .whole_head import why_not_a_brain
 
 _OURS = "extracted by "
 
@@ -67,6 +69,25 @@ class HeadMasks:
             write_mask(file, brain_of_head(head, self.device), head, origin)
         return read_volume(str(file), "brain_mask", slices=True)
 
+    def write_brain(self, case: Mapping[str, Any]) -> Path:
+        """Write the scan of a case, ``<case_id>.nii.gz``, 0 outside the brain, beside its mask; returns its path.
+
+        Args:
+            case: ``case_id``, ``image`` (the file of a whole head) and the name of its ``sequence``.
+
+        Raises:
+            InputError: as :meth:`extract`, a file that cannot be read, or one that is no whole head.
+        """
+        head = read_volume(case["image"], case["sequence"])
+        if not is_head(head, why_not_a_brain(head)):
+            raise InputError(head.file, head.key, "is no whole head", "Leave it out, if its brain was extracted before")
+        brain = self.extract(case, head).data
+        header = nib.Nifti1Header.from_header(nib.load(head.file).header)
+        header.set_data_dtype(np.float32)
+        file = self.folder / f"{case['case_id']}.nii.gz"
+        _write(file, nib.Nifti1Image(head.data * brain, None, header))
+        return file
+
 
 def write_mask(file: Path, brain: np.ndarray, head: Volume, origin: str) -> None:
     """Write a mask, ``X Y Z`` bool, as uint8 with the geometry of the file of its head, in one step.
@@ -81,8 +102,12 @@ def write_mask(file: Path, brain: np.ndarray, head: Volume, origin: str) -> None
     mask = nib.Nifti1Image(brain.astype(np.uint8), None, header)
     mask.header.set_data_dtype(np.uint8)
     mask.header["descrip"], mask.header["cal_max"], mask.header["cal_min"] = origin.encode(), 0, 0
+    _write(file, mask)
+
+
+def _write(file: Path, image: nib.Nifti1Image) -> None:
     with replacing(file) as temporary:
-        temporary.write_bytes(gzip.compress(mask.to_bytes(), mtime=0))
+        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 
 
 def _origin(mask: str | Path) -> str:

@@ -10,8 +10,6 @@ from tqdm import tqdm
 
 from ..runs.errors import DataListError, InputError, NoUsableCaseError
 
-_SHOW_PROGRESS_FROM = 6  # cases
-
 logger = logging.getLogger(__name__)
 
 
@@ -21,6 +19,8 @@ class CheckedCases:
     Args:
         cases: each with a ``case_id``.
         check: takes a case; returns what goes on of it and notes on what is unusual; raises `InputError`.
+        what: is done, for the progress bar.
+        show_from: number of cases from which the progress bar is shown.
 
     Attributes:
         cases: what goes on of the good cases, each with ``warnings`` (list of str, the notes) added.
@@ -31,10 +31,12 @@ class CheckedCases:
         self,
         cases: Sequence[Mapping[str, Any]],
         check: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], list[str]]],
+        what: str = "checking input",
+        show_from: int = 6,
     ) -> None:
         self.cases: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
-        for case in tqdm(cases, desc="checking input", unit="case", disable=len(cases) < _SHOW_PROGRESS_FROM):
+        for case in tqdm(cases, desc=what, unit="case", disable=len(cases) < show_from):
             try:
                 good, notes = check(case)
             except InputError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.reports.case_picture import LABEL_COLOUR, MASK_COLOUR, case_picture
+from shared.reports.case_picture import BRAIN_COLOUR, LABEL_COLOUR, MASK_COLOUR, case_picture
 from tests.helpers.drawn_brains import AFFINE, SHAPE, brain_with_lesion, stored_as
 from tests.helpers.real_data import DATA, needs_data
 
@@ -62,6 +62,18 @@ def test_label_is_drawn_in_its_own_colour():
     without, with_label = (pixels(case_picture(*volumes, AFFINE, label=given)) for given in (None, label))
     assert near(with_label[40:], LABEL_COLOUR).sum() > 50
     assert near(without, LABEL_COLOUR).sum() == 0
+
+
+def test_a_whole_head_is_shown_in_the_first_column_with_the_outline_of_its_brain():
+    volumes = brain_with_lesion()
+    brain = volumes[0] != 0
+    head = np.where(brain, volumes[0], volumes[0].max())
+    without, shown = (pixels(case_picture(*volumes, AFFINE, head=given)) for given in (None, head))
+    first = slice(26, 26 + 236)
+    assert near(shown[40:, first], BRAIN_COLOUR).sum() > 200 and not near(without[:, first], BRAIN_COLOUR).any()
+    assert (shown[40:, first].min(axis=-1) == 0).sum() < 0.5 * (without[40:, first].min(axis=-1) == 0).sum()
+    others = slice(26 + 240, 26 + 4 * 240)
+    assert np.abs(shown[40:-30, others] - without[40:-30, others]).mean() < 2  # but for the palette
 
 
 def test_anisotropic_voxels_keep_their_shape_in_mm():
