@@ -1,6 +1,6 @@
 """Serve the bundles to MONAI Label, and to 3D Slicer behind it: ``python -m tools.serve_monai_label --studies DIR``.
 
-DIR holds brain-extracted scans as NIfTI files, or radiographs as PNG or NIfTI; the server writes labels below it. The
+DIR holds scans of the head as NIfTI files, or radiographs as PNG or NIfTI; the server writes labels below it. The
 first start makes an environment, ``.venv-monailabel``, and in ``--app_dir`` a copy of each bundle, which training on
 the server changes, and of MaC-DM the segmenter alone, as a bundle of its own; the repository stays as it is. Nothing is
 fetched after the installation. Stop with Ctrl-C.
