@@ -59,7 +59,8 @@ def check_extracted(image: Volume, why: str | None, slices: bool = False, offer:
     few = slices and is_short(image)
     if why:
         out = image.file.removesuffix(".gz").removesuffix(".nii") + "_brain.nii.gz"
-        commands = f"hd-bet -i {image.file} -o {out}, or mri_synthstrip -i {image.file} -o {out}"
+        commands = f"python -m tools.extract_brain FOLDER OUT, hd-bet -i {image.file} -o {out}, "
+        commands += f"or mri_synthstrip -i {image.file} -o {out}"
         how = "in the whole volume these slices are from, with HD-BET or SynthStrip" if few else f"({commands})"
         shading = "correct its shading too (such as by N4), which would be marked as anomaly"
         first = (

@@ -63,9 +63,11 @@ class HeadMasks:
             InputError: as :func:`~.extraction.brain_of_head`; then no mask is left behind.
         """
         file, origin = self.file(case), f"{_OURS}{extractor()} {head.key} {sha256(head.file)[:40]}"
-        if not (file.is_file() and _origin(file) == origin):
+        stale = file.is_file() and _origin(file) != origin
+        if stale or not file.is_file():
             logger.info("case '%s': extracting the brain of a whole head", case["case_id"])
-            file.unlink(missing_ok=True)
+            if stale:
+                file.unlink()
             write_mask(file, brain_of_head(head, self.device), head, origin)
         return read_volume(str(file), "brain_mask", slices=True)
 

@@ -30,8 +30,9 @@ def gather_cases(
     Args:
         image: a NIfTI file: one case, named after the file.
         dataset_dir: a folder: one case per NIfTI below it, named after its relative path (parts joined by ``_``).
-            Files that end in ``_label``, ``_seg``, ``_lesion``, ``_mask``, ``_pseudo_healthy`` or contain ``_anomaly_``
-            are no images; ``STEM_label`` and ``STEM_brain_mask`` go to the image ``STEM`` or ``STEM_<sequence>``.
+            Files that end in ``_label``, ``_seg``, ``_lesion``, ``_mask``, ``_pseudo_healthy``, ``_uncertainty`` or
+            contain ``_anomaly_`` are no images; ``STEM_label`` and ``STEM_brain_mask`` go to the image ``STEM`` or
+            ``STEM_<sequence>``.
         datalist: a Decathlon-style JSON list; its relative paths start at the list file.
         section: section of the datalist.
         sequence: sequence taken from a datalist, or the one that ``image`` and ``dataset_dir`` hold.

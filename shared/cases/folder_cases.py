@@ -10,7 +10,7 @@ from ..runs.errors import DataListError
 
 NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _SEQUENCE_SUFFIX = re.compile(r"(^|_)(t1w|t1ce|t1gd|t1|t2w|t2|flair|pdw|pd)$", re.IGNORECASE)
-_NOT_AN_IMAGE = re.compile(r"(^|_)(label|seg|lesion[^_]*|mask|pseudo_healthy)$|_anomaly_", re.IGNORECASE)
+_NOT_AN_IMAGE = re.compile(r"(^|_)(label|seg|lesion[^_]*|mask|pseudo_healthy|uncertainty)$|_anomaly_", re.IGNORECASE)
 
 
 def split_sequence(stem: str, default: str) -> tuple[str, str]:

@@ -64,7 +64,8 @@ def test_a_whole_head_is_refused_with_the_commands_that_extract_its_brain():
     assert check_extracted(volume(BRAIN), None) == []
     with pytest.raises(InputError, match="it is a head") as caught:
         check_extracted(volume(head()), "it is a head")
-    assert "(hd-bet -i t1.nii.gz -o t1_brain.nii.gz, or mri_synthstrip -i t1.nii.gz" in caught.value.remedy
+    hd_bet, synthstrip = "hd-bet -i t1.nii.gz -o t1_brain.nii.gz", "mri_synthstrip -i t1.nii.gz"
+    assert f"(python -m tools.extract_brain FOLDER OUT, {hd_bet}, or {synthstrip}" in caught.value.remedy
     assert "correct its shading too (such as by N4)" in caught.value.remedy  # half of a healthy brain was marked
     with pytest.raises(InputError) as caught:
         check_extracted(volume(head()), "it is a head", offer="pip install NAME")

@@ -19,7 +19,8 @@ def touch(*files: Path) -> None:
 
 def test_folder_gives_sorted_cases_with_their_labels_and_masks(tmp_path):
     names = ["b/sub1_t1.nii.gz", "b/sub1_label.nii.gz", "b/sub1_brain_mask.nii.gz", "a.NII", "a_lesion.nii.gz", "c.txt"]
-    outputs = ["a_anomaly_map.nii.gz", "a_anomaly_mask.nii.gz", "a_pseudo_healthy.nii.gz", "._a.nii.gz"]
+    written = ("anomaly_map", "anomaly_mask", "pseudo_healthy", "uncertainty")
+    outputs = [*(f"a_{name}.nii.gz" for name in written), "._a.nii.gz"]
     touch(*(tmp_path / name for name in names + outputs))
     first, second = gather_cases(dataset_dir=str(tmp_path))
     assert first == {

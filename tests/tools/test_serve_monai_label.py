@@ -20,15 +20,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
+from nibabel.affines import from_matvec
 from PIL import Image
 
 from shared.runs.weights import sha256
 from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.ankle import ankle, assert_right, make_png
+from tests.helpers.bad_volumes import head
 from tools.environment import MONAI_LABEL, environment_python
 from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER, command, main
 
 ITERMASK3D, MMCCD, TSGM = (f"brain_mri_anomaly_{name}" for name in ("itermask3d", "mmccd", "tsgm"))
+MARGIN = 12  # voxels around the phantom, for bone and scalp
 MACDM = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 
 
@@ -62,6 +65,10 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
         ("flair", phantom.images["flair"]),
     ):
         nib.save(nib.Nifti1Image(volume, phantom.affine), folder / "studies" / f"{name}.nii.gz")
+    wider = phantom.affine @ from_matvec(np.eye(3), [-MARGIN] * 3)
+    whole = head(np.pad(phantom.images["t1"], MARGIN), 2.0)
+    nib.save(nib.Nifti1Image(whole, wider), folder / "studies" / "head.nii.gz")
+    nib.save(nib.Nifti1Image(whole[:, :, 50:54], wider), folder / "studies" / "slices.nii.gz")
     for name in ("t1", "again"):
         nib.save(nib.Nifti1Image(phantom.label, phantom.affine), labels / f"{name}.nii.gz")
     make_png(folder / "studies" / "ankle.png")
@@ -127,6 +134,18 @@ class TestServer:
         others = [inferred(server, bundle, "flair") for bundle in (MMCCD, TSGM)]
         assert all(0 < label.mean() < 0.2 and set(np.unique(label)) == {0, 1} for label in (first, *others))
         assert np.array_equal(inferred(server, ITERMASK3D, "t1"), first)
+
+    def test_of_a_whole_head_the_brain_is_extracted_and_few_slices_of_it_are_refused(self, server):
+        alone = inferred(server, ITERMASK3D, "t1") > 0
+        found = nib.Nifti1Image.from_bytes(gzip.decompress(answered(server, ITERMASK3D, "head")))
+        image = nib.load(server.folder / "studies" / "head.nii.gz")
+        assert found.shape == image.shape and np.allclose(found.affine, image.affine)
+        label = np.asarray(found.dataobj)[(slice(MARGIN, -MARGIN),) * 3] > 0
+        assert label.sum() == np.count_nonzero(found.dataobj)  # nothing in bone or scalp
+        assert 2 * (label & alone).sum() / (label.sum() + alone.sum()) > 0.7  # but for the rim of the brain
+        request = {"params": {"image": "slices", "output": "image"}, "data": {"params": json.dumps({"device": "cpu"})}}
+        assert requests.post(f"{server.url}/infer/{MMCCD}", **request, timeout=300).status_code == 500
+        assert "in the whole volume these slices are from" in (server.folder / "log").read_text()
 
     def test_radiographs_are_answered_in_their_own_format_and_grid(self, server):
         with Image.open(io.BytesIO(answered(server, SEGMENTER, "ankle"))) as picture:
