@@ -70,7 +70,7 @@ def test_a_whole_head_is_refused_with_the_commands_that_extract_its_brain():
     with pytest.raises(InputError) as caught:
         check_extracted(volume(head()), "it is a head", offer="pip install NAME")
     assert caught.value.remedy.startswith(
-        "To have the brain extracted here: pip install NAME. Or extract it first (hd-"
+        "To have the brain extracted here: pip install NAME. Or extract it first (python -m "
     )
 
 
