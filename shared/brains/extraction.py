@@ -24,7 +24,7 @@ INSTALL = "pip install deepbet==1.0.2"
 PREFERRED_SEQUENCES = ("t1", "t1ce", "flair", "t2", "pd")
 """Which sequence of a case its brain is extracted from: deepbet was trained on T1; on others it agrees within 3 %."""
 # 23 brains that deepbet found in heads of IXI and of MS patients: 1.1 to 1.7 l, elongation 1.3 to 1.6, fill .94 to .97.
-MIN_BRAIN_LITRES = 0.3
+_MIN_LITRES = 0.3
 _MAX_ELONGATION, _MIN_FILL = 2.0, 0.9
 _OTHERWISE = "Extract the brain with another tool, such as HD-BET or SynthStrip, and pass its mask in the datalist"
 
@@ -94,7 +94,7 @@ def why_implausible(head: Volume, brain: np.ndarray) -> str:
     it fills, and whether bone lies under its surface.
     """
     litres = np.count_nonzero(brain) * head.voxel_litres
-    if not MIN_BRAIN_LITRES < litres < MAX_BRAIN_LITRES:
+    if not _MIN_LITRES < litres < MAX_BRAIN_LITRES:
         return f"has {litres:.2f} l, a brain has 0.8 to 2.1 l (are the voxel sizes right?)"
     moments = np.linalg.eigvalsh(np.cov(head.affine[:3, :3] @ np.argwhere(brain).T))
     axes = np.sqrt(5 * moments)  # half axes, mm, smallest first

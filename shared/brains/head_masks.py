@@ -60,13 +60,19 @@ class HeadMasks:
         """The brain mask of a case, ``X Y Z`` float32 0/1 on the grid of ``head``, which is one of its sequences.
 
         Raises:
-            InputError: as :func:`~.extraction.brain_of_head`; then no mask is left behind.
+            InputError: as :func:`~.extraction.brain_of_head`, and then no mask is left behind; or there is a file of that
+                name that was not extracted here.
         """
         file, origin = self.file(case), f"{_OURS}{extractor()} {head.key} {sha256(head.file)[:40]}"
-        stale = file.is_file() and _origin(file) != origin
-        if stale or not file.is_file():
+        found = _origin(file) if file.is_file() else None
+        if found != origin:
+            if found is not None and not found.startswith(_OURS):
+                problem = "lies where the mask of a whole head is to go, and was not extracted here"
+                raise InputError(
+                    str(file), "brain_mask", problem, "Pass it in a datalist, or choose another --output_dir"
+                )
             logger.info("case '%s': extracting the brain of a whole head", case["case_id"])
-            if stale:
+            if found is not None:  # of another head: it must not stay where this one has no brain
                 file.unlink()
             write_mask(file, brain_of_head(head, self.device), head, origin)
         return read_volume(str(file), "brain_mask", slices=True)

@@ -69,12 +69,15 @@ def test_a_head_without_a_brain_leaves_no_mask_of_another_behind(tmp_path, heads
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_damaged_mask_is_made_anew(tmp_path, heads):
-    file = save(tmp_path / "x.nii.gz", head())
-    mask = Path(extract(tmp_path, file).file)
-    mask.write_bytes(b"nothing")
-    extract(tmp_path, file)
-    assert len(heads) == 2 and nib.load(mask).shape == FOUND.shape
+@pytest.mark.parametrize("content", ["a mask of the user", "nothing"])
+def test_a_file_that_was_not_extracted_here_is_not_replaced(tmp_path, heads, content):
+    (tmp_path / "out").mkdir()
+    theirs = tmp_path / "out" / "c_brain_mask.nii.gz"
+    theirs.write_bytes(b"nothing") if content == "nothing" else save(theirs, FOUND.astype(np.uint8))
+    before = theirs.read_bytes()
+    with pytest.raises(InputError, match="was not extracted here.*Pass it in a datalist"):
+        extract(tmp_path, save(tmp_path / "x.nii.gz", head()))
+    assert theirs.read_bytes() == before and not heads
 
 
 def test_a_mask_that_a_run_wrote_is_not_given(tmp_path, heads):
