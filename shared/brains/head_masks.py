@@ -60,8 +60,8 @@ class HeadMasks:
         """The brain mask of a case, ``X Y Z`` float32 0/1 on the grid of ``head``, which is one of its sequences.
 
         Raises:
-            InputError: as :func:`~.extraction.brain_of_head`, and then no mask is left behind; or there is a file of that
-                name that was not extracted here.
+            InputError: as :func:`~.extraction.brain_of_head`, and then no mask is left behind; or a file of its name is
+                there that was not extracted here.
         """
         file, origin = self.file(case), f"{_OURS}{extractor()} {head.key} {sha256(head.file)[:40]}"
         found = _origin(file) if file.is_file() else None
