@@ -40,7 +40,7 @@ class Unshaded:
         return images if self.gains is None else normalise(denormalise(images, self.gains), 1.0)
 
     def facts(self, names: Sequence[str] = ("",)) -> dict[str, Any]:
-        """What a report says: ``shading`` (of several, by ``names``) and ``notes``, a sentence on each strong one."""
+        """What a report says: ``shading`` (of several, by ``names``) and, where one is strong, ``notes`` that say so."""
         strengths = dict(zip(names, self.strengths))
         notes = [
             f"{name}: the scan is shaded".removeprefix(": ")
@@ -49,7 +49,8 @@ class Unshaded:
             for name, strength in strengths.items()
             if strength > STRONG_SHADING
         ]
-        return {**{f"shading_{name}".rstrip("_"): strength for name, strength in strengths.items()}, "notes": notes}
+        found: dict[str, Any] = {f"shading_{name}".rstrip("_"): strength for name, strength in strengths.items()}
+        return {**found, "notes": notes} if notes else found
 
 
 @dataclass(frozen=True)

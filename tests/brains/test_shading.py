@@ -84,7 +84,7 @@ def test_without_a_field_next_to_nothing_changes():
 def test_degree_0_returns_the_images_and_asks_for_no_reconstruction():
     image = image_of(tissue() * np.exp(log_field()))
     found = ShadingRemoval(degree=0)(image, brain_mask(), pytest.fail)
-    assert found.images is image and found.gains is None and found.facts() == {"notes": []}
+    assert found.images is image and found.gains is None and found.facts() == {}
     assert found.shade(image) is image
 
 
@@ -121,6 +121,7 @@ def test_every_sequence_has_a_field_of_its_own_and_a_strong_one_is_said():
     (note,) = facts["notes"]
     assert note.startswith("flair: the scan is shaded: its brightness varies by ")
     assert list(Unshaded(images, None, [0.3]).facts()) == ["shading", "notes"]
+    assert Unshaded(images, None, [0.05]).facts() == {"shading": 0.05}
 
 
 def test_few_slices_are_not_fitted_one_by_one():

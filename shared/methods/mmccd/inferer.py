@@ -13,6 +13,7 @@ from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
 from ...anomaly.residuals import ResidualRule, fit_intensities, signed_residual
+from ...brains.shading import ShadingRemoval
 from ...brains.units import BACKGROUND, from_median_units, to_median_units
 from ...diffusion.denoisers import VPDenoiser
 from ...diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
@@ -28,6 +29,7 @@ MODES = ("masked", "cyclic_unet", "direct")
 
 
 PAPER_GRID, PAPER_SAMPLING, PAPER_RESIDUAL = StripeGrid(), StripeSampling(), ResidualRule()
+NO_REMOVAL = ShadingRemoval(degree=0)
 
 
 class CycleInferer(Inferer):
@@ -42,6 +44,7 @@ class CycleInferer(Inferer):
         grid: of the stripes.
         sampling: of the diffusion.
         residual: how map and reconstruction are compared.
+        shading: of the image is removed first, one field for all slices, against its reconstruction; not in the paper.
         batch_size: slices in one network evaluation.
         amp: run the networks in bfloat16.
         known_sequences: that the weights know; empty: found out in use.
@@ -58,6 +61,7 @@ class CycleInferer(Inferer):
         grid: StripeGrid = PAPER_GRID,
         sampling: StripeSampling = PAPER_SAMPLING,
         residual: ResidualRule = PAPER_RESIDUAL,
+        shading: ShadingRemoval = NO_REMOVAL,
         batch_size: int = 32,
         amp: bool = True,
         known_sequences: Sequence[str] = (),
@@ -71,7 +75,7 @@ class CycleInferer(Inferer):
         if mode == "direct" and (not companions or sequence in companions):
             raise ValueError(f"mode 'direct' needs other sequences than '{sequence}'; see inference_direct.json")
         self.sequence, self.mode, self.companions = sequence, mode, list(companions)
-        self.grid, self.residual = grid, residual
+        self.grid, self.residual, self.shading = grid, residual, shading
         self.alphas_cumprod = linear_alphas_cumprod()
         self.sigmas = vp_sigmas(self.alphas_cumprod, sampling.timesteps)
         self.sample, self.seed = SAMPLERS[sampling.sampler], sampling.seed
@@ -86,27 +90,22 @@ class CycleInferer(Inferer):
         return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
     def _one(self, volume: torch.Tensor, network: ModalityCycles) -> tuple[torch.Tensor, dict[str, Any]]:
-        in_brain = volume[-1].sum(dim=(0, 1)).nonzero()[:, 0]  # numbers of the slices that hold brain
-        images = torch.where(volume[-1:] > 0, volume[:-1], BACKGROUND)  # without the rim that interpolation leaves
-        scaled = [to_median_units(image, volume[-1]) for image in images]
-        image, *companions = (x.permute(2, 0, 1)[in_brain, None] for x, _ in scaled)  # N 1 X Y each
-        brain, unit = volume[-1].permute(2, 0, 1)[in_brain, None], float(scaled[0][1])
-        self.evaluations, drawn = 0, 0
-        if self.mode == "masked":
-            others = network.intermediates(self.sequence)
-            results = [self._masked_cycle(image, brain, in_brain.tolist(), other, network) for other in others]
-            reconstruction = torch.stack([r[0] for r in results]).mean(dim=0)
-            squared = torch.stack([r[1] for r in results]).mean(dim=0)
-            drawn = sum(r[2] for r in results)
-        else:
-            if self.mode == "direct":
-                starts = dict(zip(self.companions, companions, strict=True))
-            else:
-                others = network.intermediates(self.sequence)
-                starts = {other: self._translate(image, brain, self.sequence, other, network) for other in others}
-            backs = [self._translate(x, brain, other, self.sequence, network) for other, x in starts.items()]
-            reconstruction = torch.stack(backs).mean(dim=0)
-            squared = torch.stack([(back - image).square() for back in backs]).mean(dim=0)
+        brain_mask = volume[-1:]
+        in_brain = brain_mask[0].sum(dim=(0, 1)).nonzero()[:, 0]  # numbers of the slices that hold brain
+        brain = _slices(brain_mask, in_brain)
+        images = torch.where(brain_mask > 0, volume[:-1], BACKGROUND)  # without the rim that interpolation leaves
+        companions = [_slices(to_median_units(x, brain_mask[0])[0][None], in_brain) for x in images[1:]]
+        self.evaluations = 0
+
+        def reconstruct(normalised: torch.Tensor) -> torch.Tensor:
+            image, unit = to_median_units(normalised, brain_mask)
+            returned = self._reconstruct([_slices(image, in_brain), *companions], brain, in_brain.tolist(), network)[0]
+            return _volume(from_median_units(returned, unit), in_brain, normalised)
+
+        unshaded = self.shading(images[:1], brain_mask, reconstruct)
+        scaled, unit_tensor = to_median_units(unshaded.images, brain_mask)
+        image, unit = _slices(scaled, in_brain), float(unit_tensor)
+        reconstruction, squared, drawn = self._reconstruct([image, *companions], brain, in_brain.tolist(), network)
         rule = self.residual
         if rule.error == "squared":
             error = squared * unit**2
@@ -115,11 +114,32 @@ class CycleInferer(Inferer):
             reconstruction = torch.where(brain > 0, fitted, BACKGROUND)
             original, returned = (from_median_units(x, unit) for x in (image, reconstruction))
             error = signed_residual(original, returned, rule.error, rule.fluid_below)
-        facts = {"slices": len(in_brain), "stripes": drawn, "network_evaluations": self.evaluations}
-        result = torch.stack([torch.zeros_like(volume[0]), torch.full_like(volume[0], BACKGROUND)])
-        both = torch.cat([error * brain, from_median_units(reconstruction, unit)], dim=1)  # N 2 X Y
-        result[..., in_brain] = both.permute(1, 2, 3, 0)
-        return result, facts
+        facts = {"slices": len(in_brain), "stripes": drawn, "network_evaluations": self.evaluations, **unshaded.facts()}
+        error_volume = _volume(error * brain, in_brain, torch.zeros_like(brain_mask))
+        returned = _volume(from_median_units(reconstruction, unit), in_brain, torch.full_like(brain_mask, BACKGROUND))
+        return torch.cat([error_volume, unshaded.shade(returned)]), facts
+
+    def _reconstruct(
+        self, images: Sequence[torch.Tensor], brain: torch.Tensor, numbers: Sequence[int], network: ModalityCycles
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """What returns of the first of the images (the others are its companions), and its squared error, ``N 1 X Y``.
+
+        Both are means over the cycles; and the number of stripes drawn. All in median units.
+        """
+        image, *companions = images
+        if self.mode == "masked":
+            others = network.intermediates(self.sequence)
+            results = [self._masked_cycle(image, brain, numbers, other, network) for other in others]
+            returned, squared = (torch.stack([r[n] for r in results]).mean(dim=0) for n in range(2))
+            return returned, squared, sum(r[2] for r in results)
+        if self.mode == "direct":
+            starts = dict(zip(self.companions, companions, strict=True))
+        else:
+            others = network.intermediates(self.sequence)
+            starts = {other: self._translate(image, brain, self.sequence, other, network) for other in others}
+        backs = [self._translate(x, brain, other, self.sequence, network) for other, x in starts.items()]
+        squared = torch.stack([(back - image).square() for back in backs]).mean(dim=0)
+        return torch.stack(backs).mean(dim=0), squared, 0
 
     def _masked_cycle(
         self, image: torch.Tensor, brain: torch.Tensor, numbers: Sequence[int], other: str, network: ModalityCycles
@@ -179,3 +199,13 @@ class CycleInferer(Inferer):
     def _noise(self, keys: list, purpose: str, like: torch.Tensor) -> torch.Tensor:
         """Standard normal ``B 1 X Y``, the same for a slice and a stripe in every batch, order and run."""
         return keyed_noise([(self.seed, purpose, *key) for key in keys], like.shape[1:], like.device)
+
+
+def _slices(volume: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """Slices ``N 1 X Y`` of a volume ``1 X Y Z``."""
+    return volume[..., numbers].permute(3, 0, 1, 2)
+
+
+def _volume(slices: torch.Tensor, numbers: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+    """The way back from :func:`_slices`; the others are those of ``background``."""
+    return background.index_copy(-1, numbers, slices.permute(1, 2, 3, 0))
