@@ -40,7 +40,7 @@ class Unshaded:
         return images if self.gains is None else normalise(denormalise(images, self.gains), 1.0)
 
     def facts(self, names: Sequence[str] = ("",)) -> dict[str, Any]:
-        """What a report says: ``shading`` (of several, by ``names``) and, where one is strong, ``notes`` that say so."""
+        """What a report says: ``shading`` (of several, by ``names``) and, where one is strong, ``notes`` on it."""
         strengths = dict(zip(names, self.strengths))
         notes = [
             f"{name}: the scan is shaded".removeprefix(": ")

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from shared.anomaly.residuals import ResidualRule
+from shared.brains.shading import ShadingRemoval
 from shared.diffusion.noise_levels import even_timesteps, linear_alphas_cumprod, vp_sigmas
 from shared.methods.mmccd.inferer import CycleInferer
 from shared.methods.mmccd.sampling import StripeSampling
@@ -125,6 +126,18 @@ class TestMap:
         rim = volume.clone()
         rim[0] += 1.5 * (1 - BRAIN)
         close(run(PerfectCycle(), rim, residual=BRIGHT), run(PerfectCycle(), volume, residual=BRIGHT))
+
+    def test_shading_is_removed_from_all_slices_and_given_back_to_the_reconstruction(self):
+        brightness = torch.exp(0.03 * (X - 7.5))[..., None] * BRAIN
+        healthy = subject()
+        shaded = torch.stack([(healthy[0] + 3) * brightness - 3, healthy[1]])
+        seen, _ = run(PerfectCycle(), shaded, residual=BRIGHT)
+        settings = {**FAST, "residual": BRIGHT, "shading": ShadingRemoval(degree=1)}
+        result = CycleInferer(**settings)(shaded[None], PerfectCycle())
+        anomaly, reconstruction = result[0].as_tensor()
+        assert seen.abs().max() > 0.5 > 0.05 > anomaly.abs().max()
+        torch.testing.assert_close(reconstruction[BRAIN > 0], shaded[0][BRAIN > 0], atol=0.05, rtol=0)
+        assert facts_of_batch(result)[0]["shading"] == pytest.approx(float(brightness[BRAIN > 0].log().std()), rel=0.05)
 
     def test_fit_undoes_a_wrong_contrast(self):
         network = PerfectCycle(gain=0.8, t1=0.1)
