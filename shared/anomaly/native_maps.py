@@ -35,9 +35,9 @@ class NativeMapsd(MapTransform):
 
     Adds ``anomaly_map``, ``1 X Y Z``, at least 0; ``pseudo_healthy``, ``P X Y Z`` without the absent ones; if there is
     one, ``uncertainty``, ``1 X Y Z``, the standard deviation in the unit of the map. They are float32, linearly
-    interpolated, 0 outside the brain. The ``facts`` of the Inferer (:mod:`~..runs.facts`) go into the case. Reads
-    ``image`` (its affine, and the original affine and shape; for smoothing and scaling also its last channel, the brain
-    mask), ``native_brain_mask`` and ``intensity_scale`` (one, or a list of P).
+    interpolated, 0 outside the brain. The ``facts`` of the Inferer (:mod:`~..runs.facts`) go into the case, those named
+    ``notes`` to its notes. Reads ``image`` (its affine, and the original affine and shape; for smoothing and scaling
+    also its last channel, the brain mask), ``native_brain_mask`` and ``intensity_scale`` (one, or a list of P).
 
     Raises:
         ValueError: a prediction of another number of channels, or not as many intensity scales.
@@ -61,6 +61,8 @@ class NativeMapsd(MapTransform):
         image, brain = d["image"], d["native_brain_mask"]
         for key in self.key_iterator(d):
             d["facts"] = facts_of(d[key])
+            if notes := d["facts"].pop("notes", []):
+                d["notes"] = [*d.get("notes", []), *notes]
             pred = convert_to_tensor(d[key], track_meta=False).detach().float().cpu()
             scales = torch.as_tensor(d["intensity_scale"]).reshape(-1, 1, 1, 1).to(pred)
             if len(pred) - 1 - self.reconstructions not in (0, 1) or len(scales) != self.reconstructions:

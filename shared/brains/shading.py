@@ -18,7 +18,8 @@ STRONG_SHADING = 0.1
 _FLUID = 0.25  # of the 90th percentile: what is darker, in the image or its reconstruction, takes no part in the fit
 _VOXELS = 20_000  # are enough for a field this smooth: with all of a brain (2 mm) the maps are the same
 _VOXELS_PER_DEGREE = 8  # of the brain along an axis, at least, or the fit would treat a few slices one by one
-_ROUNDS, _RIDGE = 6, 1e-4
+_NOISE = 0.02  # of the log at least, or a fit that is all but exact would call the rest outliers
+_ROUNDS, _RIDGE = 20, 1e-4
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class ShadingRemoval:
         tolerance: no further pass where the standard deviation of the log of the last field was below it.
     """
 
-    degree: int = 4
+    degree: int = 3
     cut: float = 3.0
     passes: int = 5
     tolerance: float = 0.01
@@ -132,5 +133,5 @@ def _robust_fit(basis: np.ndarray, values: np.ndarray, cut: float) -> np.ndarray
         coefficients = np.linalg.solve(basis.T @ weighted + ridge, weighted.T @ values)
         errors = values - basis @ coefficients
         deviation = np.median(np.abs(errors))
-        weights = np.clip(1 - (errors / (cut * deviation + 1e-6)) ** 2, 0, None) ** 2
+        weights = np.clip(1 - (errors / (cut * max(deviation, _NOISE))) ** 2, 0, None) ** 2
     return coefficients

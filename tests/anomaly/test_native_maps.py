@@ -202,3 +202,9 @@ class TestNativeMapsd:
         assert result["facts"] == facts
         for name in ("anomaly_map", "pseudo_healthy"):
             assert torch.equal(result[name], plain[name]) and set(result[name].meta) == set(plain[name].meta)
+
+    def test_its_notes_join_those_of_the_case(self):
+        data = {**on_its_own_grid(), "notes": ["of the door"]}
+        data["pred"] = with_facts(data["pred"][None], [{"registered": False, "notes": ["not registered"]}])[0]
+        result = NativeMapsd()(data)
+        assert result["notes"] == ["of the door", "not registered"] and result["facts"] == {"registered": False}

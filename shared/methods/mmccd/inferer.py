@@ -130,8 +130,8 @@ class CycleInferer(Inferer):
         if self.mode == "masked":
             others = network.intermediates(self.sequence)
             results = [self._masked_cycle(image, brain, numbers, other, network) for other in others]
-            returned, squared = (torch.stack([r[n] for r in results]).mean(dim=0) for n in range(2))
-            return returned, squared, sum(r[2] for r in results)
+            returned = torch.stack([r[0] for r in results]).mean(dim=0)
+            return returned, torch.stack([r[1] for r in results]).mean(dim=0), sum(r[2] for r in results)
         if self.mode == "direct":
             starts = dict(zip(self.companions, companions, strict=True))
         else:
