@@ -20,7 +20,7 @@ from tests.helpers.bundle import as_stored, reoriented
 from tests.helpers.real_data import DATA, needs_data
 from tests.helpers.run_outputs import OUTPUTS, REPORTS, assert_mask_is_that_of_the_map, read, report_rows
 
-SEED = 9001  # a subject that no network was trained on, with a tumour of 30 ml
+SEED = 9005  # a subject that no network was trained on, of hardly any atrophy, with a tumour of 14 ml
 SPACING = 3.9
 MIN_AUROC, MIN_DICE = 0.8, 0.3  # guards against a broken run, not a claim: a simulated tumour says little of accuracy
 MID = slice(15, 25)  # slices of the short stack

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from shared.simulation.phantom_brain import main as phantom_brain
 from shared.simulation.phantom_tibia import main as phantom_tibia
 from tools import quickstart_steps
-from tools.quickstart_steps import BRAIN_DEMOS, SEED, Step
+from tools.quickstart_steps import BRAIN_DEMOS, HEALTHY, SEED, Step
 
 
 def options_of(step: Step) -> dict[str, str]:
@@ -30,15 +30,17 @@ def options_of(step: Step) -> dict[str, str]:
 @pytest.mark.parametrize("name", BRAIN_DEMOS)
 def test_the_steps_are_commands_with_options_that_exist(tmp_path, monkeypatch, name):
     demo = BRAIN_DEMOS[name]
-    make, healthy, calibrate, infer, compare = quickstart_steps.steps(Path(sys.executable), tmp_path / "out", name)
+    make, healthy, calibrate, infer, compare = quickstart_steps.steps(
+        Path(sys.executable), tmp_path / "out", name, subjects=2
+    )
     given: list[tuple[object, ...]] = []
     monkeypatch.setattr("shared.simulation.phantom_brain.write_dataset", lambda *arguments: given.append(arguments))
     phantom_brain(make.command[3:])
     made, healthy_scans = tmp_path / "out" / "input", tmp_path / "out" / "healthy"
     phantom_brain(healthy.command[3:])
     assert given == [
-        (made, 3, [None, *demo.lesions], list(demo.sequences), 1.0, SEED, "test"),
-        (healthy_scans, demo.healthy, [None], list(demo.sequences), 2.0, SEED + 100, "validation"),
+        (made, 6, [None, *demo.lesions], list(demo.sequences), 2.0, SEED, "test"),
+        (healthy_scans, HEALTHY, [None], list(demo.sequences), 2.0, SEED + 100, "validation"),
     ]
     assert "calibrate.json" in calibrate.command[calibrate.command.index("--config_file") + 1]
 

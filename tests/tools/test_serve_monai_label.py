@@ -56,7 +56,7 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
     environment_python(wanted=MONAI_LABEL)
     folder = tmp_path_factory.mktemp("monai_label")
     phantom, labels = (
-        make_phantom(9001, "tumour", ("t1", "flair"), spacing=2.0),
+        make_phantom(9005, "tumour", ("t1", "flair"), spacing=2.0),
         folder / "studies" / "labels" / "final",
     )
     labels.mkdir(parents=True)
