@@ -37,19 +37,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FULL_FIELD = [96, 112, 96]  # voxels of 2 mm that hold the paper's 192 mm field and any head in MNI space
 LEADING_100 = list(range(990, -1, -10))
+OVERLAY = "overlay"  # name of a config of the bundle that is laid over inference.json before the other values
 SAMPLED = {"posterior_mean": False}  # the mean of samples, not what the first evaluation expects
 PREDICTOR_CORRECTOR = {**SAMPLED, "sampler": "predictor_corrector", "sigma_range": [0.01, 348.0]}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "itermask3d": {
-        "paper: 100 points, full field, unfused": {
-            "percents": list(range(100)),
-            "box": FULL_FIELD,
-            "network_def#fused": False,
-        },
-        "100 points, brain box, unfused": {"percents": list(range(100)), "network_def#fused": False},
-        "100 points, brain box, fused": {"percents": list(range(100))},
+        "paper: full field, unfused": {OVERLAY: "inference_paper.json", "box": FULL_FIELD, "network_def#fused": False},
+        "paper: brain box, unfused": {OVERLAY: "inference_paper.json", "network_def#fused": False},
+        "paper: brain box, fused": {OVERLAY: "inference_paper.json"},
         "default": {},
-        "single pass (no iteration)": {"percents": []},
+        "one field of noise": {"draws": 1},
     },
     "mmccd": {
         "paper: stride 2, 100 steps": {"stride": 2, "timesteps": LEADING_100},
@@ -80,11 +77,13 @@ def prepare(args: argparse.Namespace, setting: dict[str, Any]) -> ConfigParser:
     bundle = ROOT / "bundles" / f"brain_mri_anomaly_{args.bundle}"
     sys.path[:] = [str(bundle), *(p for p in sys.path if p != str(bundle))]
     parser = ConfigParser()
-    parser.read_config(bundle / "configs" / "inference.json")
+    names = ["inference.json", *([setting[OVERLAY]] if OVERLAY in setting else [])]
+    parser.read_config([bundle / "configs" / name for name in names])
     overrides = {"bundle_root": str(bundle), "datalist": args.datalist, "section": args.section, "save": []}
     overrides |= {"samples": args.samples} if args.samples else {}
     for key, value in {**overrides, **setting}.items():
-        parser[key] = value
+        if key != OVERLAY:
+            parser[key] = value
     return parser
 
 

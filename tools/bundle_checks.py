@@ -44,12 +44,13 @@ def wrong_files(bundle: Path) -> Iterator[str]:
 
 
 def wrong_sums(bundle: Path) -> Iterator[str]:
-    """Weights that ``models/SHA256SUMS`` does not list, or lists with another sum: trained anew, or damaged."""
+    """Weights and statistics that ``models/SHA256SUMS`` lacks, or lists with another sum: made anew, or damaged."""
     file = bundle / "models" / "SHA256SUMS"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     listed = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
-    for weights in sorted((bundle / "models").rglob("model.pt")):
-        name = weights.relative_to(bundle / "models").as_posix()
+    models = bundle / "models"
+    for weights in sorted([*models.rglob("model.pt"), *models.rglob("*.nii.gz")]):
+        name = weights.relative_to(models).as_posix()
         if listed.get(name) != sha256(weights):
             yield f"models/{name} is not the file whose sha256 stands in models/SHA256SUMS"
 

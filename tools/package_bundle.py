@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUNDLES = sorted(folder for folder in (ROOT / "bundles").iterdir() if (folder / "configs").is_dir())
 CONTENT = (
     *("LICENSE", "configs/*.json", "configs/*.conf", "docs/*"),
-    *("models/SHA256SUMS", "models/**/model.pt", "models/**/*.json"),
+    *("models/SHA256SUMS", "models/**/model.pt", "models/**/*.json", "models/**/*.nii.gz"),
 )
 LISTS_OF_LARGE_FILES = "large_files.yml", "large_files.yaml"
 _FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: no file tells when it was packed

@@ -11,7 +11,8 @@ from monai.inferers import Inferer
 
 from ..brains.units import BACKGROUND, P90, denormalise
 from ..runs.facts import with_facts
-from .residuals import signed_residual
+from .healthy_statistics import HealthyStatistics
+from .residuals import SmoothedResidual, signed_residual
 
 
 class IntensityInferer(Inferer):
@@ -47,6 +48,30 @@ class IntensityInferer(Inferer):
             anomaly_map = anomaly_map - self.t1_weight * denormalise(t1)
         result = torch.cat([anomaly_map.clamp(min=0) * brain, image], dim=1)
         return with_facts(result, [{"network_evaluations": 0} for _ in inputs])
+
+
+class AtlasInferer(Inferer):
+    """Anomaly map without a network: how far an intensity lies from those of healthy scans at the same place.
+
+    Args:
+        residual: of the image against 0.
+        statistics: of healthy scans.
+    """
+
+    def __init__(self, residual: SmoothedResidual, statistics: HealthyStatistics) -> None:
+        super().__init__()
+        self.residual, self.statistics = residual, statistics
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """``B 2 *S`` (normalised image, brain mask) to ``B 2 *S`` (standard deviations, at least 0; and the image)."""
+        results, facts = [], []
+        for volume in inputs:
+            image, brain = volume[None, :1], volume[None, 1:]
+            expected = self.statistics.expected(image, brain, self.residual.spacing, "intensity")
+            deviation = expected.deviation(self.residual(image, torch.zeros_like(image), brain))
+            results.append(torch.cat([deviation.clamp(min=0) * brain, image], dim=1)[0])
+            facts.append({**expected.facts, "network_evaluations": 0})
+        return with_facts(torch.stack(results), facts)
 
 
 class IntensityHistogram:

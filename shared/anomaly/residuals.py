@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from monai.networks.layers import GaussianFilter
 
 ERRORS = ("squared", "bright", "dark", "absolute")
+_PARTS = 20
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,67 @@ def fit_intensities(reconstruction: torch.Tensor, image: torch.Tensor, brain_mas
     if np.ptp(x[fits]) > 0:
         slope, offset = np.polyfit(x[fits], y[fits], 1)
     return float(slope) * reconstruction + float(offset) if slope > 0 else reconstruction
+
+
+def match_tissues(reconstruction: torch.Tensor, image: torch.Tensor, brain_mask: torch.Tensor) -> torch.Tensor:
+    """Give each intensity of a reconstruction the one that the image usually has there: contrast is no disease.
+
+    A scanner's contrast between the tissues is no straight line, and a lesion has little part in a median: the brain is
+    cut into twenty parts of equal size by the reconstruction, and their medians are joined by a line that never falls.
+
+    Args:
+        reconstruction: any shape.
+        image: the same shape.
+        brain_mask: the same shape, 0/1, not empty.
+
+    Returns:
+        the reconstruction in the intensities of the image; beyond the outermost medians it is shifted alone.
+    """
+    brain = brain_mask > 0
+    drawn, seen = (values[brain].double().cpu().numpy() for values in (reconstruction, image))
+    parts = np.array_split(np.argsort(drawn, kind="stable"), min(_PARTS, len(drawn)))
+    x = np.array([np.median(drawn[part]) for part in parts])
+    y = np.maximum.accumulate([np.median(seen[part]) for part in parts])
+    values = reconstruction.double().cpu().numpy()
+    matched = np.interp(values, x, y) + np.minimum(values - x[0], 0) + np.maximum(values - x[-1], 0)
+    return torch.from_numpy(matched).to(reconstruction)
+
+
+def smooth_in_brain(values: torch.Tensor, brain_mask: torch.Tensor, sigma: Sequence[float]) -> torch.Tensor:
+    """Smooth by a Gaussian that sees the brain only; 0 outside.
+
+    Args:
+        values: ``B 1 *S``, 0 outside the brain.
+        brain_mask: the same shape, 0/1.
+        sigma: in voxels, one per spatial axis; all 0 leave the values as they are.
+    """
+    if not any(sigma):
+        return values * brain_mask
+    smooth = GaussianFilter(len(sigma), sigma).to(values.device)
+    return smooth(values * brain_mask) / smooth(brain_mask).clamp(min=1e-3) * brain_mask
+
+
+@dataclass(frozen=True)
+class SmoothedResidual:
+    """How much a brain departs from its reconstruction, smoothed: errors at edges cancel, those of a lesion do not.
+
+    Attributes:
+        error: what counts as abnormal, "bright" or "dark"; what departs to the other side is below 0.
+        fluid_below: darker voxels of the image are not counted, see :func:`signed_residual`.
+        smoothing_mm: standard deviation of the Gaussian.
+        spacing: of the voxels, in mm.
+    """
+
+    error: str
+    fluid_below: float | None
+    smoothing_mm: float
+    spacing: Sequence[float]
+
+    def __call__(self, image: torch.Tensor, reconstruction: torch.Tensor, brain_mask: torch.Tensor) -> torch.Tensor:
+        """Image, reconstruction in its intensities and brain mask, ``B 1 *S`` each, to ``B 1 *S``, 0 outside the brain.
+
+        Raises:
+            ValueError: another ``error``.
+        """
+        residual = signed_residual(image, reconstruction, self.error, self.fluid_below)
+        return smooth_in_brain(residual, brain_mask, [self.smoothing_mm / step for step in self.spacing])

@@ -1,4 +1,4 @@
-"""The intensity baseline: its values follow from the normalisation ``6 x / p90 - 3``."""
+"""The baselines without a network: their values follow from the normalisation and the statistics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import pytest
 import torch
 from scipy.stats import wasserstein_distance
 
-from shared.anomaly.baselines import IntensityHistogram, IntensityInferer
+from shared.anomaly.baselines import AtlasInferer, IntensityHistogram, IntensityInferer
+from shared.anomaly.healthy_statistics import HealthyStatistics
+from shared.anomaly.residuals import SmoothedResidual
+from shared.brains.template_registration import RasGrid
 from tests.helpers.facts import facts_of_batch
 
 NETWORK = torch.nn.Identity()
@@ -50,6 +53,24 @@ def test_batch_is_its_single_cases(bright: bool):
         alone = inferer(batch[number : number + 1], NETWORK)
         assert torch.equal(alone[0], together[number])
         assert facts_of_batch(alone) == [{"network_evaluations": 0}]
+
+
+def test_atlas_counts_the_standard_deviations_from_healthy_scans_at_the_place():
+    spacing = (4.0, 4.0, 4.0)
+    x, y, z = torch.meshgrid(*[torch.linspace(-1.2, 1.2, 24)] * 3, indexing="ij")
+    brain = ((x / 0.8) ** 2 + y**2 + (z / 0.7) ** 2 < 1).float()
+    image = torch.where(brain > 0, 1 + x - y, -3.0)
+    sd = 0.5 + 0.1 * (x > 0)
+    volumes = torch.stack([(image + 3) * brain, brain, torch.zeros_like(x), sd, -image, sd])  # darker than 0
+    statistics = HealthyStatistics(volumes, RasGrid(spacing), {})
+    lesion = torch.zeros_like(image)
+    lesion[6:9, 10:14, 10:14] = 1
+    inferer = AtlasInferer(SmoothedResidual("dark", None, 0.0, spacing), statistics)
+    result = inferer(torch.stack([image - lesion, brain])[None], NETWORK)
+    assert facts_of_batch(result) == [{"registered": True, "notes": [], "network_evaluations": 0}]
+    torch.testing.assert_close(result[0, 0][lesion > 0].as_tensor(), torch.full((48,), 2.0), atol=0.15, rtol=0)
+    assert result[0, 0][(lesion == 0) & (brain > 0)].mean() < 0.1 and result[0, 0][brain == 0].max() == 0
+    assert torch.equal(result[0, 1].as_tensor(), image - lesion)
 
 
 def three(flair: list[float], t1: list[float], brain: list[float]) -> torch.Tensor:

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from shared.anomaly.residuals import ERRORS, ResidualRule, fit_intensities, signed_residual
+from shared.anomaly.residuals import (
+    ERRORS,
+    ResidualRule,
+    SmoothedResidual,
+    fit_intensities,
+    match_tissues,
+    signed_residual,
+    smooth_in_brain,
+)
 
 
 def test_signs():
@@ -77,3 +85,53 @@ class TestFitIntensities:
         image[:, 8], image[:, 9] = 2.0, 4.0  # misfits of equal size around 3
         fitted = fit_intensities(reconstruction, image, torch.ones_like(image))
         torch.testing.assert_close(fitted, 1 + 2 * reconstruction, atol=1e-5, rtol=0)
+
+
+class TestMatchTissues:
+    @pytest.fixture
+    def reconstruction(self) -> torch.Tensor:
+        return torch.from_numpy(np.random.default_rng(0).uniform(-2, 3, (1, 1, 20, 20, 20))).float()
+
+    def test_a_contrast_that_is_no_straight_line_is_met_despite_a_lesion(self, reconstruction):
+        brain = torch.ones_like(reconstruction)
+        image = 6 * ((reconstruction + 3) / 6) ** 1.5 - 3
+        lesion = torch.zeros_like(image)
+        lesion[..., 3:9, 3:12, 3:12] = -2.0  # 6 % of the brain
+        matched = match_tissues(reconstruction, image + lesion, brain)
+        assert (matched - image).abs().mean() < 0.1 and (matched - image).abs().max() < 0.4
+        torch.testing.assert_close(match_tissues(image, image, brain), image, atol=1e-5, rtol=0)
+
+    def test_it_never_inverts_and_looks_into_the_brain_only(self, reconstruction):
+        brain = torch.zeros_like(reconstruction)
+        brain[..., 2:18, 2:18, 2:18] = 1
+        matched = match_tissues(reconstruction, torch.where(brain > 0, -reconstruction, 99.0), brain)
+        order = reconstruction.flatten().argsort()
+        assert (matched.flatten()[order].diff() >= -1e-5).all() and matched[brain > 0].max() < 6
+
+
+class TestSmoothing:
+    def test_a_constant_stays_up_to_the_border_of_the_brain(self):
+        brain = torch.zeros(1, 1, 16, 16, 16)
+        brain[..., 3:13, 4:12, 5:14] = 1
+        torch.testing.assert_close(smooth_in_brain(2.5 * brain, brain, [2.0, 1.0, 1.5]), 2.5 * brain)
+        assert torch.equal(smooth_in_brain(7 + brain, brain, [0.0] * 3), 8 * brain)
+
+    def test_a_point_becomes_a_gaussian_of_the_width_in_mm(self):
+        brain = torch.ones(1, 1, 33, 33, 33)
+        image = torch.zeros_like(brain)
+        image[..., 16, 16, 16] = -1.0
+        smoothed = SmoothedResidual("dark", None, 4.0, (2.0, 2.0, 4.0))(image, torch.zeros_like(brain), brain)[0, 0]
+        steps = torch.arange(-16, 17).float()
+        assert smoothed.sum() == pytest.approx(1, abs=0.01)
+        for axis, spacing in enumerate((2.0, 2.0, 4.0)):
+            profile = smoothed.sum(dim=[a for a in range(3) if a != axis])
+            assert (profile * (spacing * steps).square()).sum() == pytest.approx(16, rel=0.1)  # mm2
+
+    def test_fluid_and_the_other_side_do_not_count(self):
+        brain = torch.ones(1, 1, 8, 8, 8)
+        residual = SmoothedResidual("bright", -0.5, 0.0, (2.0,) * 3)
+        image = torch.full_like(brain, 1.0)
+        image[..., 0] = -1.0  # fluid
+        found = residual(image, torch.full_like(brain, 0.25), brain)
+        assert (found[..., 0] == 0).all() and (found[..., 1:] == 0.75).all()
+        assert (residual(image, torch.full_like(brain, 2.0), brain)[..., 1:] == -1).all()

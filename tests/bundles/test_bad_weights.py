@@ -14,7 +14,7 @@ from shared.methods.itermask3d.residual_unet import AvgPoolResidualUNet
 from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.run_outputs import halved
 
-FAST = {"spacing": "[4,4,4]", "box": "[48,48,48]", "percents": "[0,50,90]"}
+FAST = {"spacing": "[4,4,4]", "box": "[48,48,48]"}
 
 
 def half(width: int) -> dict[str, torch.Tensor]:

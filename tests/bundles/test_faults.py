@@ -16,7 +16,7 @@ from tests.helpers.bad_volumes import SAID, head, with_voxels, write_bad_volumes
 from tests.helpers.bundle import as_stored, reoriented
 from tests.helpers.run_outputs import report_rows
 
-FAST = {"spacing": "[4,4,4]", "box": "[48,48,48]", "percents": "[0,50,90]"}
+FAST = {"spacing": "[4,4,4]", "box": "[48,48,48]"}
 SPACING = 4.0
 
 # What the report says of each bad file; each names the problem and then the remedy.

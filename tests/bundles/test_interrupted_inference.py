@@ -22,7 +22,7 @@ from tests.helpers.run_outputs import table
 CASES = 4
 FAST = "brain_mri_anomaly_itermask3d"
 OPTIONS: dict[str, dict[str, Any]] = {
-    FAST: {"spacing": "[4,4,4]", "box": "[48,48,48]", "percents": "[0,50,90]"},
+    FAST: {"spacing": "[4,4,4]", "box": "[48,48,48]"},
     "brain_mri_anomaly_mmccd": {"min_step_mm": 8},
     "brain_mri_anomaly_tsgm": {"steps": 2, "samples": 2, "min_step_mm": 20},
     "tibia_radiograph_synthesis_macdm": {"samples": CASES // 2, "batch_size": 1, "steps": 5},

@@ -13,7 +13,7 @@ from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.bundle import Bundle
 from tests.helpers.run_outputs import report_rows, table
 
-QUICK = {"percents": "[]", "amp": "$False"}  # the first pass alone
+QUICK = {"draws": 1, "amp": "$False"}
 EVALUATE = "inference.json evaluate_artefacts.json"
 CHOSEN = {"artefacts": "['spike','brain_cut']", "severities": "[1,5]"}
 

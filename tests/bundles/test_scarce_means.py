@@ -41,7 +41,7 @@ def test_training_on_a_full_disk_keeps_the_last_weights_and_leaves_no_part_of_ne
 
 @pytest.mark.slow
 def test_inference_on_a_full_disk_ends_with_an_error(itermask3d, datalist, tmp_path):
-    options = {**TINY, "network_def#width": 8, "percents": "[0,50,90]", "datalist": datalist, "output_dir": tmp_path}
+    options = {**TINY, "network_def#width": 8, "datalist": datalist, "output_dir": tmp_path}
     done = itermask3d.run("inference.json", options, launcher=("-c", LIMITED, "8000"))
     assert done.returncode not in (0, 2) and "File too large" in done.stderr
     assert "stopped in or after case brain2" in done.stdout

@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from shared.simulation.phantom_brain import make_phantom, write_phantom
 from tests.helpers.run_outputs import table
 from tools import benchmark
-from tools.benchmark import ROOT, SETTINGS, keep_lesion_slices, main, prepare
+from tools.benchmark import OVERLAY, ROOT, SETTINGS, keep_lesion_slices, main, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +29,12 @@ def test_every_setting_is_an_option_of_its_bundle(bundle):
     config = json.loads((ROOT / "bundles" / f"brain_mri_anomaly_{bundle}" / "configs" / "inference.json").read_text())
     given = argparse.Namespace(bundle=bundle, datalist="list.json", section="test", samples=0)
     for name, setting in SETTINGS[bundle].items():
-        assert {key.split("#")[0] for key in setting} <= config.keys(), name
+        options = {key: value for key, value in setting.items() if key != OVERLAY}
+        assert {key.split("#")[0] for key in options} <= config.keys(), name
         parser = prepare(given, setting)
+        assert (parser["iteration"] is not None) == (OVERLAY in setting) if bundle == "itermask3d" else True
         assert (parser["datalist"], parser["section"], parser["save"]) == ("list.json", "test", [])
-        assert all(parser[key] == value for key, value in setting.items())
+        assert all(parser[key] == value for key, value in options.items())
         if "network_def#fused" in setting:
             assert parser["network_def"]["fused"] is setting["network_def#fused"]
 
@@ -83,7 +85,7 @@ def test_settings_are_compared_with_the_first_on_the_same_cases(tmp_path, monkey
         for n, (lesion, group) in enumerate((("tumour", "tumour"), (None, "healthy")))
     ]
     (tmp_path / "list.json").write_text(json.dumps({"training": [], "validation": cases, "test": []}))
-    single = SETTINGS["itermask3d"]["single pass (no iteration)"]
+    single = SETTINGS["itermask3d"]["one field of noise"]
     monkeypatch.setitem(benchmark.SETTINGS, "itermask3d", {"one": single, "two": single})
     words = ["benchmark", str(tmp_path / "list.json"), "--output_dir", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", words)

@@ -85,8 +85,10 @@ def test_weights_that_are_not_those_delivered_are_named(bundle: Path):
     (bundle / "models" / "model.pt").write_bytes(b"<html>please log in</html>")
     (bundle / "models" / "other").mkdir()
     (bundle / "models" / "other" / "model.pt").write_bytes(b"unlisted")
+    (bundle / "models" / "healthy.nii.gz").write_bytes(b"unlisted statistics")
     said = "is not the file whose sha256 stands in models/SHA256SUMS"
-    assert list(wrong_sums(bundle)) == [f"models/model.pt {said}", f"models/other/model.pt {said}"]
+    names = ("healthy.nii.gz", "model.pt", "other/model.pt")
+    assert list(wrong_sums(bundle)) == [f"models/{name} {said}" for name in names]
 
 
 @pytest.mark.parametrize("name", ["brain_anomaly_detection", "t1_volume_x"])

@@ -13,7 +13,7 @@ from tests.helpers.paths import ROOT
 from tools.memory_over_cases import growth_per_case, resident_mb, watch
 
 BUNDLE = ROOT / "bundles" / "brain_mri_anomaly_itermask3d"
-FAST = ["--spacing", "[4,4,4]", "--box", "[48,48,48]", "--percents", "[0,50,90]", "--keep_freed_memory", "False"]
+FAST = ["--spacing", "[4,4,4]", "--box", "[48,48,48]", "--keep_freed_memory", "False"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

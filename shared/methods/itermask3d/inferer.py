@@ -11,11 +11,11 @@ from monai.utils import convert_to_tensor
 
 from ...runs.facts import with_facts
 from ..autocast import AutocastInferer
+from .errors import SquaredError, StandardisedError
 from .high_pass import high_pass
-from .refinement import STOP, Refined, SquaredError, StopRule, refine, threshold_curve
-from .subject_threshold import SubjectThreshold, ThresholdCurve, subject_threshold
+from .refinement import Iteration
 
-PAPER_CURVE = ThresholdCurve()
+PAPER_ERROR, PAPER_ITERATION = SquaredError(), Iteration()
 
 
 def hide_by_noise(image: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -61,78 +61,72 @@ class IterativeMaskInferer(Inferer):
     """Anomaly map and pseudo-healthy brain of IterMask3D; volumes of a batch are treated one by one.
 
     Args:
+        error: of a reconstruction; it is the map.
+        iteration: how the paper goes on; None ends with the reconstruction of the brain that is hidden whole.
         spacing: of the network's grid, in mm.
         cutoff: of the high-pass, in cycles per mm.
-        curve: of which the subject's threshold is read; without points there is no iteration either, only the
-            single-pass reconstruction of the hidden brain.
-        smoothing_mm: standard deviation of the Gaussian that smooths the residual before it is squared; 0 in the paper.
-        first_pass_weight: w of the first pass, which sees nothing of the brain, in the map
-            ``(w |r_first| + (1 - w) |r_last|)^2`` of the smoothed residuals r; 0 in the paper: the last pass alone.
-        stop: when the iteration ends.
+        draws: fields of noise put in place of hidden voxels; the reconstruction is the mean over them.
         amp: run the network in bfloat16.
         seed: of the noise put in place of hidden voxels, the same field for every volume.
 
-    What it returns carries facts (:mod:`~...runs.facts`): the subject's threshold, how it was found, the hidden share
-    of the brain before each refinement pass and after the last (the paper's score), the mean of the map in the brain
-    (its other score), network evaluations.
+    What it returns carries facts (:mod:`~...runs.facts`): those of the error, the mean squared residual in the brain
+    (one of the paper's scores) and network evaluations; with the iteration also the subject's threshold, how it was
+    found, and the hidden share of the brain before each pass and after the last (the other score).
     """
 
     def __init__(
         self,
+        error: SquaredError | StandardisedError = PAPER_ERROR,
+        iteration: Iteration | None = PAPER_ITERATION,
         spacing: Sequence[float] = (2.0, 2.0, 2.0),
         cutoff: float = 15 / 192,
-        curve: ThresholdCurve = PAPER_CURVE,
-        smoothing_mm: float = 0.0,
-        first_pass_weight: float = 0.0,
-        stop: StopRule = STOP,
+        draws: int = 1,
         amp: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.spacing, self.cutoff, self.curve, self.stop = spacing, cutoff, curve, stop
-        self.seed, self.first_pass_weight = seed, first_pass_weight
-        self.squared_error = SquaredError([smoothing_mm / step for step in spacing])
+        self.error, self.iteration, self.spacing, self.cutoff = error, iteration, spacing, cutoff
+        self.seeds = range(seed, seed + draws)
         self.forward = AutocastInferer(enabled=amp)
 
     @torch.inference_mode()
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """``B 2 *S`` (normalised image, brain mask) to ``B 2 *S`` (squared error in the brain, reconstruction)."""
+        """``B 2 *S`` (normalised image, brain mask) to ``B 2 *S`` (error in the brain, reconstruction)."""
         done = [self._one(convert_to_tensor(volume).float(), network) for volume in inputs]
         return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
     def _one(self, volume: torch.Tensor, network: Callable[..., Any]) -> tuple[torch.Tensor, dict[str, Any]]:
         image, brain = volume[None, :1], volume[None, 1:]
         edges = high_pass(image, self.spacing, self.cutoff)
-        noise = centred_noise(image.shape, self.seed).to(image.device)
-        evaluations, everything_hidden = 0, image
+        noises = [centred_noise(image.shape, seed).to(image.device) for seed in self.seeds]
+        error_of, facts = self.error.of_case(image, brain)
+        passes = 0
+
+        def filled_in(mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            return self.forward(torch.cat([hide_by_noise(image, mask, noise), edges], dim=1), network)
 
         def reconstruct(mask: torch.Tensor) -> torch.Tensor:
-            nonlocal evaluations, everything_hidden
-            if mask is brain and evaluations:  # every loop starts there
-                return everything_hidden
-            evaluations += 1
-            reconstruction = self.forward(torch.cat([hide_by_noise(image, mask, noise), edges], dim=1), network)
-            if mask is brain:
-                everything_hidden = reconstruction
-            return reconstruction
+            nonlocal passes
+            passes += 1
+            drawn = torch.stack([filled_in(mask, noise) for noise in noises]).mean(dim=0)
+            return self.error.matched(drawn, image, brain)
 
-        if len(self.curve.percents):
-            taus = threshold_curve(reconstruct, image, brain, self.curve.percents, self.squared_error)
-            points = [s + 1 for s in self.curve.percents]
-            chosen = subject_threshold(points, taus, self.curve.gamma, self.curve.y_limit)
-            result = refine(reconstruct, image, brain, chosen.value, self.stop, self.squared_error)
-        else:
-            chosen = SubjectThreshold(float("nan"), 0, "single pass", float("nan"))
-            result = Refined(reconstruct(brain), brain, [1.0])
-        first, last = (self.squared_error(image, x, brain).sqrt() for x in (everything_hidden, result.reconstruction))
-        anomaly_map = torch.lerp(last, first, self.first_pass_weight).square()
-        facts = {
-            "subject_threshold": chosen.value,
-            "threshold_rule": chosen.rule,
-            "r_squared": chosen.r_squared,
-            "hidden_shares": result.hidden_shares,
-            "hidden_share": float(result.mask.sum() / brain.sum()),
-            "mean_error": float(anomaly_map.sum() / brain.sum()),
-            "network_evaluations": evaluations,
-        }
-        return torch.cat([anomaly_map, result.reconstruction], dim=1)[0], facts
+        everything_hidden = reconstruct(brain)
+        result = everything_hidden
+        if self.iteration is not None:
+
+            def again(mask: torch.Tensor) -> torch.Tensor:  # both loops start with the whole brain
+                return everything_hidden if mask is brain else reconstruct(mask)
+
+            chosen, refined = self.iteration.run(again, error_of, brain)
+            result = refined.reconstruction
+            facts |= {
+                "subject_threshold": chosen.value,
+                "threshold_rule": chosen.rule,
+                "r_squared": chosen.r_squared,
+                "hidden_shares": refined.hidden_shares,
+                "hidden_share": float(refined.mask.sum() / brain.sum()),
+            }
+        facts["mean_error"] = float(((image - result) * brain).square().sum() / brain.sum())
+        facts["network_evaluations"] = passes * len(self.seeds)
+        return torch.cat([error_of(result), result], dim=1)[0], facts

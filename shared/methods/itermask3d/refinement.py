@@ -6,33 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from monai.networks.layers import GaussianFilter
+
+from .errors import Error
+from .subject_threshold import SubjectThreshold, ThresholdCurve, subject_threshold
 
 Reconstruct = Callable[[torch.Tensor], torch.Tensor]
-
-
-class SquaredError:
-    """``(G * (x - x'))^2`` in the brain, 0 outside, with the residual x - x' smoothed within the brain.
-
-    The paper does not smooth (sigma 0). Errors at tissue borders change sign from voxel to voxel and cancel; those of a
-    lesion do not.
-
-    Args:
-        sigma: of the Gaussian G in voxels, one per spatial axis; all 0 for none.
-    """
-
-    def __init__(self, sigma: Sequence[float] = (0.0, 0.0, 0.0)) -> None:
-        self.smooth = GaussianFilter(len(sigma), sigma) if any(sigma) else None
-
-    def __call__(self, image: torch.Tensor, reconstruction: torch.Tensor, brain: torch.Tensor) -> torch.Tensor:
-        """Image, reconstruction and 0/1 brain mask, all ``B 1 *S``, to ``B 1 *S``."""
-        residual = (image - reconstruction) * brain
-        if self.smooth is not None:
-            residual = self.smooth(residual) / self.smooth(brain).clamp(min=1e-3)
-        return residual.square() * brain
-
-
-UNSMOOTHED = SquaredError()
 
 
 @dataclass(frozen=True)
@@ -47,11 +25,7 @@ STOP = StopRule()
 
 
 def threshold_curve(
-    reconstruct: Reconstruct,
-    image: torch.Tensor,
-    brain: torch.Tensor,
-    percents: Sequence[int],
-    squared_error: SquaredError = UNSMOOTHED,
+    reconstruct: Reconstruct, error_of: Error, brain: torch.Tensor, percents: Sequence[int]
 ) -> list[float]:
     """Shrink the mask from the whole brain by keeping the largest errors, and record tau (phase 1).
 
@@ -60,11 +34,10 @@ def threshold_curve(
     Masks come from the current errors over the whole brain, so they are not nested and the curve may dip.
 
     Args:
-        reconstruct: maps a mask (1 = hidden), of the image's shape, to a reconstruction.
-        image: ``1 1 *S``, float32.
+        reconstruct: maps a mask (1 = hidden), ``1 1 *S``, to a reconstruction of that shape.
+        error_of: a reconstruction, of that shape.
         brain: 0/1, of that shape, not empty.
         percents: s, increasing, from 0 to at most 99.
-        squared_error: of a reconstruction.
 
     Returns:
         tau(s + 1) for each s; one evaluation each.
@@ -73,7 +46,7 @@ def threshold_curve(
     count = int(inside.sum())
     mask, taus = brain, []
     for s, following in zip(percents, [*percents[1:], None]):
-        error = squared_error(image, reconstruct(mask), brain)
+        error = error_of(reconstruct(mask))
         ranked = error[inside].sort().values
         taus.append(float(ranked[max(round(count * (s + 1) / 100), 1) - 1]))
         if following is not None:
@@ -91,30 +64,39 @@ class Refined:
 
 
 def refine(
-    reconstruct: Reconstruct,
-    image: torch.Tensor,
-    brain: torch.Tensor,
-    threshold: float,
-    stop: StopRule = STOP,
-    squared_error: SquaredError = UNSMOOTHED,
+    reconstruct: Reconstruct, error_of: Error, brain: torch.Tensor, threshold: float, stop: StopRule = STOP
 ) -> Refined:
     """From the whole brain, keep hidden what errs by more than the threshold, until the mask stops shrinking (phase 3).
 
     Args:
-        reconstruct: maps a mask (1 = hidden), of the image's shape, to a reconstruction.
-        image: ``1 1 *S``, float32.
+        reconstruct: maps a mask (1 = hidden), ``1 1 *S``, to a reconstruction of that shape.
+        error_of: a reconstruction, of that shape.
         brain: 0/1, of that shape, not empty.
-        threshold: on the squared error.
+        threshold: on the error.
         stop: when it ends.
-        squared_error: of a reconstruction.
     """
     mask, shares = brain, []
     for _ in range(stop.passes):
         shares.append(float(mask.sum() / brain.sum()))
         reconstruction = reconstruct(mask)
-        remaining = (squared_error(image, reconstruction, brain) > threshold).to(brain)
+        remaining = (error_of(reconstruction) > threshold).to(brain)
         size = float(mask.sum())
         if size == 0 or (size - float(remaining.sum())) / size < stop.ratio:
             break
         mask = remaining
     return Refined(reconstruction, remaining, shares)
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """How the paper goes on from the brain that is hidden whole: the curve of the subject's threshold, and the stop."""
+
+    curve: ThresholdCurve = ThresholdCurve()
+    stop: StopRule = STOP
+
+    def run(self, reconstruct: Reconstruct, error_of: Error, brain: torch.Tensor) -> tuple[SubjectThreshold, Refined]:
+        """Both loops; the arguments are those of :func:`threshold_curve`."""
+        taus = threshold_curve(reconstruct, error_of, brain, self.curve.percents)
+        points = [s + 1 for s in self.curve.percents]
+        chosen = subject_threshold(points, taus, self.curve.gamma, self.curve.y_limit)
+        return chosen, refine(reconstruct, error_of, brain, chosen.value, self.stop)

@@ -17,7 +17,7 @@ class ThresholdCurve:
     """Where the curve of kept errors is drawn, and how the subject's threshold is read from it; as in the paper.
 
     Attributes:
-        percents: of the brain left unmasked at the points of the curve; empty: no curve is drawn.
+        percents: of the brain left unmasked at the points of the curve.
         gamma: steepness, per percent, at which the threshold is read.
         y_limit: squared error at which the fit of the curve ends; the first point above it takes no part.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, isnan
+from math import inf
 
 import numpy as np
 import pytest
@@ -14,13 +14,12 @@ from shared.methods.autocast import AutocastInferer
 from shared.methods.itermask3d.high_pass import high_pass
 from shared.methods.itermask3d.inferer import IterativeMaskInferer, centred_noise, hide_by_noise, prepare_batch
 from shared.methods.itermask3d.lesion_free_loss import LesionFreeMSELoss
-from shared.methods.itermask3d.refinement import StopRule
+from shared.methods.itermask3d.refinement import Iteration, StopRule
 from shared.methods.itermask3d.residual_unet import AvgPoolResidualUNet
 from shared.methods.itermask3d.subject_threshold import ThresholdCurve
 from tests.helpers.facts import facts_of_batch
 
 SIZE = 16
-SINGLE_PASS = ThresholdCurve(percents=())
 
 
 class Answer(torch.nn.Module):
@@ -139,7 +138,7 @@ def test_autocast_returns_float32(enabled: bool):
 def test_network_sees_the_hidden_brain_and_the_edges_of_the_whole_image():
     image, brain = brain_image(), brain_mask()
     network = Answer(lambda x: image)
-    inferer = IterativeMaskInferer(curve=ThresholdCurve((0, 50, 99)), spacing=(3, 3, 3), amp=False)
+    inferer = IterativeMaskInferer(iteration=Iteration(ThresholdCurve((0, 50, 99))), spacing=(3, 3, 3), amp=False)
     inferer(torch.cat([image, brain], 1), network)
     first = network.asked[0]
     assert torch.equal(first[:, :1][brain == 0], image[brain == 0])
@@ -171,7 +170,7 @@ def test_lesion_that_is_not_reconstructed_is_what_exceeds_the_threshold(percents
     lesion = torch.zeros_like(brain)
     lesion[..., 5:9, 6:11, 4:8] = 1  # 8 percent of the brain
     image = healthy + 2.5 * lesion
-    inferer = IterativeMaskInferer(curve=ThresholdCurve(percents))
+    inferer = IterativeMaskInferer(iteration=Iteration(ThresholdCurve(percents)))
     network = Answer(lambda x: healthy)
     result = inferer(torch.cat([image, brain], 1), network)
     (facts,) = facts_of_batch(result)
@@ -194,7 +193,7 @@ def test_errors_along_a_tangent_are_cut_at_the_analytic_percent():
     order = torch.randperm(1000, generator=torch.Generator().manual_seed(3)) + 1
     difference = torch.zeros_like(image, dtype=torch.float64)
     difference[brain > 0] = (a * torch.tan(b * order.double() / 10)).sqrt()
-    inferer = IterativeMaskInferer(curve=ThresholdCurve(gamma=gamma, y_limit=1e6))
+    inferer = IterativeMaskInferer(iteration=Iteration(ThresholdCurve(gamma=gamma, y_limit=1e6)))
     result = inferer(torch.cat([image, brain], 1), Answer(lambda x: (image - difference).float()))
     (facts,) = facts_of_batch(result)
     assert facts["threshold_rule"] == "tangent fit" and facts["r_squared"] > 0.999
@@ -212,21 +211,23 @@ def test_error_outside_of_the_brain_does_not_count():
 
 def test_single_pass_costs_one_evaluation():
     image, brain = brain_image(), brain_mask()
-    network, inferer = Answer(lambda x: image + 2), IterativeMaskInferer(curve=SINGLE_PASS, amp=False)
+    network, inferer = Answer(lambda x: image + 2), IterativeMaskInferer(iteration=None, amp=False)
     result = inferer(torch.cat([image, brain], 1), network)
     assert len(network.asked) == 1
     hidden = network.asked[0][:, :1] != image
     assert torch.equal(hidden, brain > 0)
     assert torch.allclose(result[:, :1], 4 * brain, atol=1e-5)
     (facts,) = facts_of_batch(result)
-    assert facts["network_evaluations"] == 1 and facts["hidden_shares"] == [1.0]
-    assert facts["threshold_rule"] == "single pass" and isnan(facts["subject_threshold"])
+    assert facts["mean_error"] == pytest.approx(4) and facts["network_evaluations"] == 1
+    assert "subject_threshold" not in facts and "hidden_share" not in facts
 
 
-@pytest.mark.parametrize("percents", [(), (0, 20, 40, 60, 80, 95)])
-def test_batch_equals_single_in_any_order(percents: tuple[int, ...]):
+@pytest.mark.parametrize(
+    "iteration", [None, Iteration(ThresholdCurve((0, 20, 40, 60, 80, 95), gamma=0.02), StopRule(passes=3))]
+)
+def test_batch_equals_single_in_any_order(iteration: Iteration | None):
     volumes, network = real_volumes(3), small_network()
-    inferer = IterativeMaskInferer(curve=ThresholdCurve(percents, gamma=0.02), stop=StopRule(passes=3), amp=False)
+    inferer = IterativeMaskInferer(iteration=iteration, draws=2, amp=False)
     alone, alone_facts = [], []
     for volume in volumes:
         result = inferer(volume[None], network)
@@ -246,19 +247,19 @@ def test_batch_equals_single_in_any_order(percents: tuple[int, ...]):
 
 def test_two_calls_are_equal_and_the_seed_matters():
     volumes, network = real_volumes(1), small_network()
-    inferer = IterativeMaskInferer(curve=SINGLE_PASS, amp=False)
+    inferer = IterativeMaskInferer(iteration=None, amp=False)
     first = inferer(volumes, network)
     torch.manual_seed(17)
     torch.randn(5)
     assert torch.equal(inferer(volumes, network), first)
-    assert torch.equal(IterativeMaskInferer(curve=SINGLE_PASS, amp=False)(volumes, network), first)
-    assert not torch.equal(IterativeMaskInferer(curve=SINGLE_PASS, amp=False, seed=1)(volumes, network), first)
+    assert torch.equal(IterativeMaskInferer(iteration=None, amp=False)(volumes, network), first)
+    assert not torch.equal(IterativeMaskInferer(iteration=None, amp=False, seed=1)(volumes, network), first)
 
 
 def test_state_of_the_random_generator_is_left_alone():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    IterativeMaskInferer(curve=SINGLE_PASS)(torch.cat([brain_image(), brain_mask()], 1), Answer(lambda x: x[:, :1]))
+    IterativeMaskInferer(iteration=None)(torch.cat([brain_image(), brain_mask()], 1), Answer(lambda x: x[:, :1]))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -275,7 +276,7 @@ def test_passes_are_limited():
     # The sweep finds 98 percent of what it hides wrong by 4 or more, and so a threshold below 4: each pass hides 2
     # percent less than the one before.
     network = Answer(most_of_what_is_hidden)
-    inferer = IterativeMaskInferer(curve=ThresholdCurve(range(0, 100, 10)), stop=StopRule(passes=4))
+    inferer = IterativeMaskInferer(iteration=Iteration(ThresholdCurve(range(0, 100, 10)), StopRule(passes=4)))
     result = inferer(torch.cat([image, brain], 1), network)
     (facts,) = facts_of_batch(result)
     assert facts["threshold_rule"] != "no crossing"
@@ -287,14 +288,14 @@ def test_meta_tensors_are_taken():
     inputs = torch.cat([brain_image(), brain_mask()], 1)
     network = small_network()
     padded = torch.nn.functional.pad(inputs, (8,) * 6)
-    inferer = IterativeMaskInferer(curve=SINGLE_PASS, amp=False)
+    inferer = IterativeMaskInferer(iteration=None, amp=False)
     assert torch.equal(torch.as_tensor(inferer(MetaTensor(padded), network)), inferer(padded, network))
 
 
-def test_map_averages_the_residuals_of_the_first_and_the_last_pass():
-    image, brain = brain_image(), brain_mask()
-    # off by 2 where everything is hidden, by 1 where less is
-    network = Answer(lambda x: image + 2.0 if (x[:, :1] == image)[brain > 0].sum() == 0 else image + 1.0)
-    inferer = IterativeMaskInferer(curve=ThresholdCurve((0, 50, 90)), first_pass_weight=0.25)
-    result = inferer(torch.cat([image, brain], 1), network)
-    torch.testing.assert_close(result[:, :1][brain > 0], torch.full((int(brain.sum()),), 1.25**2))
+def test_reconstruction_is_the_mean_over_fields_of_noise_of_consecutive_seeds():
+    volumes, network = real_volumes(1), small_network()
+    drawn = [IterativeMaskInferer(iteration=None, amp=False, seed=seed)(volumes, network)[:, 1] for seed in (3, 4, 5)]
+    result = IterativeMaskInferer(iteration=None, amp=False, draws=3, seed=3)(volumes, network)
+    torch.testing.assert_close(result[:, 1].as_tensor(), sum(r.as_tensor() for r in drawn) / 3)
+    (facts,) = facts_of_batch(result)
+    assert facts["network_evaluations"] == 3

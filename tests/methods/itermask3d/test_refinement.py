@@ -8,8 +8,8 @@ from math import inf
 import pytest
 import torch
 
-from shared.methods.itermask3d.refinement import UNSMOOTHED as squared_error
-from shared.methods.itermask3d.refinement import SquaredError, StopRule, refine, threshold_curve
+from shared.methods.itermask3d.errors import Error, SquaredError
+from shared.methods.itermask3d.refinement import StopRule, refine, threshold_curve
 
 SHAPE = (1, 1, 12, 12, 12)
 
@@ -41,25 +41,20 @@ class Recorder:
         return self.answer(mask)
 
 
-def test_smoothed_errors_cancel_where_they_alternate_and_stay_where_they_agree():
-    brain = torch.ones(1, 1, 24, 24, 24)
-    alternating = (torch.arange(24) % 2 * 2.0 - 1).reshape(1, 1, 24, 1, 1).expand_as(brain)
-    smooth = SquaredError([1.5] * 3)
-    assert smooth(alternating, torch.zeros_like(brain), brain)[..., 6:-6, 6:-6, 6:-6].max() < 1e-3
-    torch.testing.assert_close(smooth(brain * 2, torch.zeros_like(brain), brain), brain * 4)
+def squared(reconstruction: torch.Tensor) -> torch.Tensor:
+    """The paper's error of a reconstruction of the image 0."""
+    return error_of(torch.zeros(SHAPE))(reconstruction)
 
 
-def test_squared_error_is_zero_outside_the_brain():
-    brain = brain_mask()
-    error = squared_error(torch.full(SHAPE, 3.0), torch.full(SHAPE, 1.0), brain)
-    assert torch.equal(error, 4 * brain)
+def error_of(image: torch.Tensor) -> Error:
+    return SquaredError().of_case(image, brain_mask())[0]
 
 
 def test_curve_is_the_order_statistics_of_the_brain():
     brain = brain_mask()
     reconstruct = Recorder(lambda mask: ranked_errors(brain))
-    taus = threshold_curve(reconstruct, torch.zeros(SHAPE), brain, range(100))
-    error = squared_error(torch.zeros(SHAPE), ranked_errors(brain), brain)
+    taus = threshold_curve(reconstruct, squared, brain, range(100))
+    error = squared(ranked_errors(brain))
     assert [int((error > tau).sum()) for tau in taus] == [1000 - 10 * t for t in range(1, 101)]
     assert taus == sorted(error[brain > 0].tolist())[9::10]
     assert [int(mask.sum()) for mask in reconstruct.masks] == [1000 - 10 * s for s in range(100)]
@@ -69,24 +64,24 @@ def test_curve_is_the_order_statistics_of_the_brain():
 
 
 def test_sparse_sweep_reads_the_same_curve_with_fewer_evaluations():
-    brain, image = brain_mask(), torch.zeros(SHAPE)
+    brain = brain_mask()
     percents = [0, 10, 35, 90, 99]
     reconstruct = Recorder(lambda mask: ranked_errors(brain))
-    taus = threshold_curve(reconstruct, image, brain, percents)
-    dense = threshold_curve(lambda mask: ranked_errors(brain), image, brain, range(100))
+    taus = threshold_curve(reconstruct, squared, brain, percents)
+    dense = threshold_curve(lambda mask: ranked_errors(brain), squared, brain, range(100))
     assert taus == [dense[s] for s in percents]
     assert [int(mask.sum()) for mask in reconstruct.masks] == [1000 - 10 * s for s in percents]
 
 
 def test_masks_come_from_the_latest_errors_and_the_curve_may_dip():
-    brain, image = brain_mask(), torch.zeros(SHAPE)
+    brain = brain_mask()
 
     def half_as_wrong_with_less_hidden(mask: torch.Tensor) -> torch.Tensor:
         hidden = int(mask.sum())
         return ranked_errors(brain, seed=hidden) * (1.0 if hidden > 500 else 0.5)
 
     reconstruct = Recorder(half_as_wrong_with_less_hidden)
-    taus = threshold_curve(reconstruct, image, brain, range(100))
+    taus = threshold_curve(reconstruct, squared, brain, range(100))
     expected = [(0.01 * t * (1.0 if t <= 50 else 0.5)) ** 2 for t in range(1, 101)]
     assert taus == pytest.approx(expected, rel=1e-5)
     assert taus[50] < taus[49]
@@ -99,8 +94,9 @@ def test_masks_come_from_the_latest_errors_and_the_curve_may_dip():
 def test_curve_of_brains_that_do_not_divide_by_a_hundred(count: int):
     brain = torch.zeros(SHAPE)
     brain.view(-1)[:count] = 1
-    taus = threshold_curve(lambda mask: ranked_errors(brain), torch.zeros(SHAPE), brain, range(100))
-    error = squared_error(torch.zeros(SHAPE), ranked_errors(brain), brain)
+    squared_there, _ = SquaredError().of_case(torch.zeros(SHAPE), brain)
+    taus = threshold_curve(lambda mask: ranked_errors(brain), squared_there, brain, range(100))
+    error = squared_there(ranked_errors(brain))
     for t, tau in enumerate(taus, start=1):
         assert abs(int((error > tau).sum()) - count * (1 - t / 100)) <= 1, t
     assert taus == sorted(taus)
@@ -123,7 +119,7 @@ def test_refinement_ends_at_the_lesion():
         return brain + halo * (0.8 if mask.sum() > 500 else 0.1)
 
     reconstruct = Recorder(healthier_with_less_hidden)
-    refined = refine(reconstruct, image, brain, threshold=0.25)
+    refined = refine(reconstruct, error_of(image), brain, threshold=0.25)
     assert torch.equal(refined.mask, lesion)
     assert torch.equal(refined.reconstruction, healthier_with_less_hidden(lesion))
     # Hidden: all, then lesion and halo (5^3 voxels), then the lesion (3^3); the fourth reconstruction changes nothing.
@@ -134,7 +130,7 @@ def test_refinement_ends_at_the_lesion():
 def test_everything_wrong_means_one_pass():
     brain = brain_mask()
     reconstruct = Recorder(lambda mask: torch.full(SHAPE, 5.0))
-    refined = refine(reconstruct, torch.zeros(SHAPE), brain, threshold=1.0)
+    refined = refine(reconstruct, squared, brain, threshold=1.0)
     assert len(reconstruct.masks) == 1
     assert torch.equal(refined.mask, brain)
     assert refined.hidden_shares == [1.0]
@@ -145,7 +141,7 @@ def test_stop_ratio_is_a_share_of_the_mask(lost: int, passes: int):
     brain = brain_mask()
     answer = torch.full(SHAPE, 5.0)
     answer.view(-1)[brain.view(-1).nonzero()[:lost, 0]] = 0
-    refined = refine(lambda mask: answer, torch.zeros(SHAPE), brain, threshold=1.0, stop=StopRule(ratio=0.01))
+    refined = refine(lambda mask: answer, squared, brain, threshold=1.0, stop=StopRule(ratio=0.01))
     assert len(refined.hidden_shares) == passes
     assert int(refined.mask.sum()) == 1000 - lost
 
@@ -153,7 +149,7 @@ def test_stop_ratio_is_a_share_of_the_mask(lost: int, passes: int):
 def test_growth_stops():
     brain, lesion = lesion_in_brain()
     answers = iter([lesion, brain])
-    refined = refine(lambda mask: 2 * next(answers), torch.zeros(SHAPE), brain, threshold=1.0)
+    refined = refine(lambda mask: 2 * next(answers), squared, brain, threshold=1.0)
     assert torch.equal(refined.mask, brain)
     assert refined.hidden_shares == pytest.approx([1, 0.027])
 
@@ -169,20 +165,20 @@ def test_passes_are_limited(limit: int):
         return answer
 
     reconstruct = Recorder(two_percent_fewer_each_time)
-    refined = refine(reconstruct, torch.zeros(SHAPE), brain, threshold=1.0, stop=StopRule(passes=limit))
+    refined = refine(reconstruct, squared, brain, threshold=1.0, stop=StopRule(passes=limit))
     assert len(reconstruct.masks) == len(refined.hidden_shares) == limit
 
 
 def test_oscillating_reconstruction_ends():
     brain, lesion = lesion_in_brain()
     reconstruct = Recorder(lambda mask: 2 * (lesion if torch.equal(mask, brain) else brain))
-    refined = refine(reconstruct, torch.zeros(SHAPE), brain, threshold=1.0, stop=StopRule(passes=7))
+    refined = refine(reconstruct, squared, brain, threshold=1.0, stop=StopRule(passes=7))
     assert len(reconstruct.masks) <= 7
     assert not (refined.mask > brain).any()
 
 
 def test_infinite_threshold_leaves_nothing():
-    refined = refine(lambda mask: ranked_errors(brain_mask()), torch.zeros(SHAPE), brain_mask(), threshold=inf)
+    refined = refine(lambda mask: ranked_errors(brain_mask()), squared, brain_mask(), threshold=inf)
     assert refined.mask.sum() == 0
     assert refined.hidden_shares == [1.0, 0.0]
 
@@ -190,7 +186,7 @@ def test_infinite_threshold_leaves_nothing():
 def test_masks_stay_in_the_brain():
     brain = brain_mask()
     reconstruct = Recorder(lambda mask: ranked_errors(brain, seed=int(mask.sum())))
-    threshold_curve(reconstruct, torch.zeros(SHAPE), brain, range(0, 100, 5))
+    threshold_curve(reconstruct, squared, brain, range(0, 100, 5))
     for threshold in (0.0, 0.1, 0.9):
-        reconstruct.masks.append(refine(reconstruct, torch.zeros(SHAPE), brain, threshold).mask)
+        reconstruct.masks.append(refine(reconstruct, squared, brain, threshold).mask)
     assert not any((mask > brain).any() for mask in reconstruct.masks)
