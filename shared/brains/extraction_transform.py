@@ -14,14 +14,21 @@ from monai.transforms import MapTransform
 from .checks import check_extracted
 from .extraction import brain_of_head, how_to_extract, is_head
 from .volume import Volume
-from .whole_head import why_not_a_brain
+from .whole_head import WHOLE_HEAD, why_not_a_brain
+
+
+def whole_heads(batch: torch.Tensor) -> list[bool]:
+    """Which images of a batch ``B C *S`` were whole heads whose brains were extracted here, as its metadata say."""
+    marks = getattr(batch, "meta", {}).get(WHOLE_HEAD, False)
+    return np.broadcast_to(np.asarray(marks, dtype=bool).ravel(), len(batch)).tolist()
 
 
 class ExtractBraind(MapTransform):
     """Give a whole head the mask of its brain, where no door has: in MONAI Label.
 
-    Nothing is done where there is a mask, where the image is an extracted brain, and to a case of the door, which it
-    has named (``case_id``) and checked.
+    The metadata of the image say whether it is one (:func:`whole_heads`), also where the door extracted its brain.
+    Nothing else is done where there is a mask, where the image is an extracted brain, and to a case of the door, which
+    it has named (``case_id``) and checked.
 
     Args:
         keys: images as read, ``1 X Y Z``.
@@ -48,6 +55,7 @@ class ExtractBraind(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
+            d[key].meta[WHOLE_HEAD] = d.get(WHOLE_HEAD, False)
             if self.mask_key in d or "case_id" in d:
                 continue
             file = str(d[key].meta.get("filename_or_obj", key))
@@ -56,6 +64,7 @@ class ExtractBraind(MapTransform):
             if is_head(image, why, self.slices) and not self.offer:
                 brain = torch.from_numpy(brain_of_head(image, self.device)[None])
                 d[self.mask_key] = MetaTensor(brain.float(), meta=d[key].meta)
+                d[key].meta[WHOLE_HEAD] = True
             else:
                 check_extracted(image, why, self.slices, self.offer)
         return d

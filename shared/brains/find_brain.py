@@ -15,7 +15,7 @@ from .head_masks import HeadMasks
 from .nifti import read_volume
 from .one_grid import are_one_grid
 from .volume import Volume, is_short
-from .whole_head import flat_background, why_not_a_brain
+from .whole_head import WHOLE_HEAD, flat_background, why_not_a_brain
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def find_brain(
         brain, notes = check_mask(mask, image, slices)
         litres = np.count_nonzero(brain) * image.voxel_litres
         said = f"a whole head: its brain, {litres:.2f} l, was extracted by {extractor()} from its {best.key}"
-        return FoundBrain({**case, "brain_mask": mask.file}, brain, extractor(), [said, *notes])
+        return FoundBrain({**case, "brain_mask": mask.file, WHOLE_HEAD: True}, brain, extractor(), [said, *notes])
     notes = check_extracted(image, why, slices, head_masks.offer if head and head_masks else "")
     return FoundBrain({k: v for k, v in case.items() if k != "brain_mask"}, image.data != 0, "non-zero voxels", notes)
 

@@ -66,15 +66,21 @@ class ShadingRemoval:
         cut: voxels further from the fit than this many median deviations do not count (Tukey's biweight).
         passes: at most so many, each with reconstructions of its own.
         tolerance: no further pass where the standard deviation of the log of the last field was below it.
+        heads_only: prepared scans are returned as they are, and only those of whole heads lose their shading.
     """
 
     degree: int = 3
     cut: float = 3.0
     passes: int = 5
     tolerance: float = 0.01
+    heads_only: bool = False
 
     def __call__(
-        self, images: torch.Tensor, brain_mask: torch.Tensor, reconstruct: Callable[[torch.Tensor], torch.Tensor]
+        self,
+        images: torch.Tensor,
+        brain_mask: torch.Tensor,
+        reconstruct: Callable[[torch.Tensor], torch.Tensor],
+        whole_head: bool = True,
     ) -> Unshaded:
         """Find and remove the shading.
 
@@ -82,9 +88,10 @@ class ShadingRemoval:
             images: ``C X Y Z``, normalised, of one subject; each has a field of its own.
             brain_mask: ``1 X Y Z``, 0/1.
             reconstruct: normalised images ``C X Y Z`` to their normalised pseudo-healthy brains ``C X Y Z``.
+            whole_head: the brain was extracted here, from a scan as the scanner gave it.
         """
         brain = np.asarray(brain_mask[0].cpu()) > 0
-        if self.degree == 0 or not brain.any():
+        if self.degree == 0 or not brain.any() or (self.heads_only and not whole_head):
             return Unshaded(images, None, [])
         foregrounds, unshaded, logs = denormalise(images), images, np.zeros(images.shape)
         for _ in range(self.passes):

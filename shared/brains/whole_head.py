@@ -7,6 +7,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from .volume import MAX_SLICE_CM2, Volume, is_short, largest_slice
 
+WHOLE_HEAD = "whole_head"
+"""Of a case, and of the metadata of its image: its brain was extracted here, from a scan as the scanner gave it."""
+
 MAX_BRAIN_LITRES = 2.5  # extracted brains, also in MNI space: 1.0 to 2.1; heads: 3.2 to 6.4
 MAX_SKULL_FRACTION = 0.1  # extracted brains: at most 0.03; heads, however cropped or thresholded: at least 0.19 (T1)
 MAX_SKULL_FRACTION_OF_SLICE = 0.2  # of extracted brains at most 0.13, of T1 heads above the ears at least 0.2

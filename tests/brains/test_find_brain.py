@@ -42,6 +42,7 @@ def test_the_brain_of_a_head_is_extracted_once_and_the_case_goes_on_with_its_mas
     door = door_of(tmp_path, case)
     (good,) = door.cases
     assert good["brain_mask"] == str(tmp_path / "out" / "c_brain_mask.nii.gz")
+    assert good["whole_head"]
     assert good["warnings"] == ["a whole head: its brain, 1.04 l, was extracted by deepbet 1.0.2 from its t1"]
     assert door.brains["c"] == {"brain_litres": pytest.approx(1.04, abs=0.01), "brain_from": "deepbet 1.0.2"}
     written = Path(good["brain_mask"]).stat().st_mtime_ns

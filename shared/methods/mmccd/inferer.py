@@ -13,6 +13,7 @@ from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
 from ...anomaly.residuals import ResidualRule, fit_intensities, signed_residual
+from ...brains.extraction_transform import whole_heads
 from ...brains.shading import ShadingRemoval
 from ...brains.units import BACKGROUND, from_median_units, to_median_units
 from ...diffusion.denoisers import VPDenoiser
@@ -86,10 +87,13 @@ class CycleInferer(Inferer):
     @torch.inference_mode()
     def __call__(self, inputs: torch.Tensor, network: ModalityCycles, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]  # MONAI: any callable
         """``B C X Y Z`` (image, companions, brain mask) to ``B 2 X Y Z`` (error, reconstruction), all normalised."""
-        done = [self._one(convert_to_tensor(volume).float(), network) for volume in inputs]
+        volumes = convert_to_tensor(inputs, track_meta=False).float()
+        done = [self._one(volume, head, network) for volume, head in zip(volumes, whole_heads(inputs))]
         return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
-    def _one(self, volume: torch.Tensor, network: ModalityCycles) -> tuple[torch.Tensor, dict[str, Any]]:
+    def _one(
+        self, volume: torch.Tensor, whole_head: bool, network: ModalityCycles
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
         brain_mask = volume[-1:]
         in_brain = brain_mask[0].sum(dim=(0, 1)).nonzero()[:, 0]  # numbers of the slices that hold brain
         brain = _slices(brain_mask, in_brain)
@@ -102,7 +106,7 @@ class CycleInferer(Inferer):
             returned = self._reconstruct([_slices(image, in_brain), *companions], brain, in_brain.tolist(), network)[0]
             return _volume(from_median_units(returned, unit), in_brain, normalised)
 
-        unshaded = self.shading(images[:1], brain_mask, reconstruct)
+        unshaded = self.shading(images[:1], brain_mask, reconstruct, whole_head)
         scaled, unit_tensor = to_median_units(unshaded.images, brain_mask)
         image, unit = _slices(scaled, in_brain), float(unit_tensor)
         reconstruction, squared, drawn = self._reconstruct([image, *companions], brain, in_brain.tolist(), network)

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from shared.anomaly.residuals import ResidualRule
 from shared.brains.shading import ShadingRemoval
+from shared.brains.whole_head import WHOLE_HEAD
 from shared.diffusion.noise_levels import even_timesteps, linear_alphas_cumprod, vp_sigmas
 from shared.methods.mmccd.inferer import CycleInferer
 from shared.methods.mmccd.sampling import StripeSampling
@@ -138,6 +140,12 @@ class TestMap:
         assert seen.abs().max() > 0.5 > 0.05 > anomaly.abs().max()
         torch.testing.assert_close(reconstruction[BRAIN > 0], shaded[0][BRAIN > 0], atol=0.05, rtol=0)
         assert facts_of_batch(result)[0]["shading"] == pytest.approx(float(brightness[BRAIN > 0].log().std()), rel=0.05)
+
+        heads_only = CycleInferer(**{**settings, "shading": ShadingRemoval(degree=1, heads_only=True)})
+        prepared_and_head = MetaTensor(torch.stack([shaded, shaded]), meta={WHOLE_HEAD: torch.tensor([False, True])})
+        prepared, head = heads_only(prepared_and_head, PerfectCycle()).as_tensor()
+        torch.testing.assert_close(prepared[0], seen)
+        torch.testing.assert_close(head[0], anomaly)
 
     def test_fit_undoes_a_wrong_contrast(self):
         network = PerfectCycle(gain=0.8, t1=0.1)
