@@ -9,13 +9,14 @@ import torch
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 
+from ...brains.shading import ShadingRemoval
 from ...runs.facts import with_facts
 from ..autocast import AutocastInferer
 from .errors import SquaredError, StandardisedError
 from .high_pass import high_pass
 from .refinement import Iteration
 
-PAPER_ERROR, PAPER_ITERATION = SquaredError(), Iteration()
+PAPER_ERROR, PAPER_ITERATION, NO_REMOVAL = SquaredError(), Iteration(), ShadingRemoval(degree=0)
 
 
 def hide_by_noise(image: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -65,6 +66,7 @@ class IterativeMaskInferer(Inferer):
         iteration: how the paper goes on; None ends with the reconstruction of the brain that is hidden whole.
         spacing: of the network's grid, in mm.
         cutoff: of the high-pass, in cycles per mm.
+        shading: is removed first, against reconstructions of the brain that is hidden whole; not in the paper.
         draws: fields of noise put in place of hidden voxels; the reconstruction is the mean over them.
         amp: run the network in bfloat16.
         seed: of the noise put in place of hidden voxels, the same field for every volume.
@@ -80,13 +82,14 @@ class IterativeMaskInferer(Inferer):
         iteration: Iteration | None = PAPER_ITERATION,
         spacing: Sequence[float] = (2.0, 2.0, 2.0),
         cutoff: float = 15 / 192,
+        shading: ShadingRemoval = NO_REMOVAL,
         draws: int = 1,
         amp: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.error, self.iteration, self.spacing, self.cutoff = error, iteration, spacing, cutoff
-        self.seeds = range(seed, seed + draws)
+        self.shading, self.seeds = shading, range(seed, seed + draws)
         self.forward = AutocastInferer(enabled=amp)
 
     @torch.inference_mode()
@@ -96,19 +99,28 @@ class IterativeMaskInferer(Inferer):
         return with_facts(torch.stack([result for result, _ in done]), [facts for _, facts in done])
 
     def _one(self, volume: torch.Tensor, network: Callable[..., Any]) -> tuple[torch.Tensor, dict[str, Any]]:
-        image, brain = volume[None, :1], volume[None, 1:]
-        edges = high_pass(image, self.spacing, self.cutoff)
-        noises = [centred_noise(image.shape, seed).to(image.device) for seed in self.seeds]
-        error_of, facts = self.error.of_case(image, brain)
-        passes = 0
+        brain = volume[None, 1:]
+        noises = [centred_noise(brain.shape, seed).to(brain.device) for seed in self.seeds]
+        evaluations = 0
 
-        def filled_in(mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        def filled_in(image: torch.Tensor, edges: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            nonlocal evaluations
+            evaluations += 1
             return self.forward(torch.cat([hide_by_noise(image, mask, noise), edges], dim=1), network)
 
+        def edges_of(image: torch.Tensor) -> torch.Tensor:
+            return high_pass(image, self.spacing, self.cutoff)
+
+        def pseudo_healthy(images: torch.Tensor) -> torch.Tensor:
+            return filled_in(images[None], edges_of(images[None]), brain, noises[0])[0]
+
+        unshaded = self.shading(volume[:1], brain[0], pseudo_healthy)
+        image = unshaded.images[None]
+        edges = edges_of(image)
+        error_of, facts = self.error.of_case(image, brain)
+
         def reconstruct(mask: torch.Tensor) -> torch.Tensor:
-            nonlocal passes
-            passes += 1
-            drawn = torch.stack([filled_in(mask, noise) for noise in noises]).mean(dim=0)
+            drawn = torch.stack([filled_in(image, edges, mask, noise) for noise in noises]).mean(dim=0)
             return self.error.matched(drawn, image, brain)
 
         everything_hidden = reconstruct(brain)
@@ -128,5 +140,7 @@ class IterativeMaskInferer(Inferer):
                 "hidden_share": float(refined.mask.sum() / brain.sum()),
             }
         facts["mean_error"] = float(((image - result) * brain).square().sum() / brain.sum())
-        facts["network_evaluations"] = passes * len(self.seeds)
-        return torch.cat([error_of(result), result], dim=1)[0], facts
+        facts["network_evaluations"] = evaluations
+        shading = unshaded.facts()
+        facts |= {**shading, "notes": [*facts.get("notes", []), *shading.get("notes", [])]}
+        return torch.cat([error_of(result)[0], unshaded.shade(result[0])]), facts

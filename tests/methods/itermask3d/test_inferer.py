@@ -10,6 +10,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from shared.brains.shading import ShadingRemoval
 from shared.methods.autocast import AutocastInferer
 from shared.methods.itermask3d.high_pass import high_pass
 from shared.methods.itermask3d.inferer import IterativeMaskInferer, centred_noise, hide_by_noise, prepare_batch
@@ -299,3 +300,24 @@ def test_reconstruction_is_the_mean_over_fields_of_noise_of_consecutive_seeds():
     torch.testing.assert_close(result[:, 1].as_tensor(), sum(r.as_tensor() for r in drawn) / 3)
     (facts,) = facts_of_batch(result)
     assert facts["network_evaluations"] == 3
+
+
+def test_shading_is_removed_first_and_given_back_to_the_pseudo_healthy_brain():
+    size = 40
+    brain = torch.zeros(1, 1, size, size, size)
+    brain[..., 3:37, 3:37, 3:37] = 1
+    random = torch.Generator().manual_seed(0)
+    foreground = brain * (4 + 2 * torch.rand(brain.shape, generator=random))
+    field = torch.exp(torch.linspace(-0.4, 0.4, size))[:, None, None]
+    shaded = 6 * foreground * field / np.percentile((foreground * field)[brain > 0], 90) - 3
+    healthy = 6 * foreground / np.percentile(foreground[brain > 0], 90) - 3
+    network = Answer(lambda x: healthy)
+    inferer = IterativeMaskInferer(iteration=None, shading=ShadingRemoval(), amp=False)
+    result = inferer(torch.cat([shaded, brain], dim=1), network)
+    error, pseudo_healthy = result[0].as_tensor()
+    assert error.max() < 0.01, "of a difference of up to 2.9, squared, without the removal"
+    torch.testing.assert_close(pseudo_healthy, shaded[0, 0], atol=0.05, rtol=0)
+    (facts,) = facts_of_batch(result)
+    assert facts["shading"] == pytest.approx(float(field[3:37].log().std()), rel=0.02)
+    assert facts["notes"] == [note for note in facts["notes"] if "the scan is shaded" in note] != []
+    assert facts["network_evaluations"] == len(network.asked) == 3  # one finds it, one sees that it is gone, the map
