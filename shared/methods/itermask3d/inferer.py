@@ -103,24 +103,22 @@ class IterativeMaskInferer(Inferer):
         noises = [centred_noise(brain.shape, seed).to(brain.device) for seed in self.seeds]
         evaluations = 0
 
-        def filled_in(image: torch.Tensor, edges: torch.Tensor, mask: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        def filled_in(hidden: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
             nonlocal evaluations
             evaluations += 1
-            return self.forward(torch.cat([hide_by_noise(image, mask, noise), edges], dim=1), network)
-
-        def edges_of(image: torch.Tensor) -> torch.Tensor:
-            return high_pass(image, self.spacing, self.cutoff)
+            return self.forward(torch.cat([hidden, edges], dim=1), network)
 
         def pseudo_healthy(images: torch.Tensor) -> torch.Tensor:
-            return filled_in(images[None], edges_of(images[None]), brain, noises[0])[0]
+            edges = high_pass(images[None], self.spacing, self.cutoff)
+            return filled_in(hide_by_noise(images[None], brain, noises[0]), edges)[0]
 
         unshaded = self.shading(volume[:1], brain[0], pseudo_healthy)
         image = unshaded.images[None]
-        edges = edges_of(image)
+        edges = high_pass(image, self.spacing, self.cutoff)
         error_of, facts = self.error.of_case(image, brain)
 
         def reconstruct(mask: torch.Tensor) -> torch.Tensor:
-            drawn = torch.stack([filled_in(image, edges, mask, noise) for noise in noises]).mean(dim=0)
+            drawn = torch.stack([filled_in(hide_by_noise(image, mask, noise), edges) for noise in noises]).mean(dim=0)
             return self.error.matched(drawn, image, brain)
 
         everything_hidden = reconstruct(brain)
