@@ -48,14 +48,14 @@ def applied(itermask3d, trained, tmp_path_factory) -> dict[str, Any]:
     return options
 
 
-def test_calibration_leaves_one_percent_of_healthy_tissue_above_the_threshold(applied, trained):
+def test_calibration_leaves_two_in_a_thousand_healthy_voxels_above_the_threshold(applied, trained):
     stored = json.loads(applied["calibration_file"].read_text())
     assert stored["cases"] == ["validation4", "validation5"]
     assert stored["weights_sha256"] == sha256(trained.out / "model.pt")
-    assert stored["threshold"] == stored["thresholds"]["0.01"]
-    thresholds = [stored["thresholds"][rate] for rate in ("0.05", "0.02", "0.01", "0.001")]
+    assert stored["threshold"] == stored["thresholds"]["0.002"]
+    thresholds = [stored["thresholds"][rate] for rate in ("0.05", "0.02", "0.01", "0.002", "0.001")]
     assert thresholds == sorted(thresholds) and thresholds[0] > 0
-    assert np.mean(stored["healthy_scores"]) == pytest.approx(0.01, abs=5e-4)
+    assert np.mean(stored["healthy_scores"]) == pytest.approx(0.002, abs=1e-4)
 
 
 def test_evaluation_measures_labelled_and_healthy_cases(itermask3d, trained, applied, tmp_path):
