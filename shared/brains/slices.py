@@ -16,6 +16,16 @@ from .transforms import Spacingd
 from .units import to_median_units
 
 
+def slices_of(volume: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """Slices ``N 1 X Y`` with these numbers of a volume ``1 X Y Z``."""
+    return volume[..., numbers].permute(3, 0, 1, 2)
+
+
+def volume_of(slices: torch.Tensor, numbers: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+    """The way back from :func:`slices_of`: ``1 X Y Z``; all other slices are those of ``background``."""
+    return background.index_copy(-1, numbers, slices.permute(1, 2, 3, 0))
+
+
 class AsVolumed(MapTransform):
     """Give a loaded 2D image, ``1 X Y``, its slice axis, ``1 X Y 1``; volumes stay as they are."""
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
 
 from shared.brains.augmentation import (
     RandErodeBraind,
@@ -16,18 +15,7 @@ from shared.brains.augmentation import (
     RandWideFluidd,
     smooth_field,
 )
-
-
-def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
-    """``X Y Z`` values as a ``1 X Y Z`` image of a spacing in mm."""
-    affine = torch.diag(torch.tensor([*spacing, 1.0], dtype=torch.float64))
-    return MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=affine)
-
-
-def cube(size: int, low: int, high: int) -> np.ndarray:
-    mask = np.zeros((size,) * 3, dtype=np.float32)
-    mask[low:high, low:high, low:high] = 1
-    return mask
+from tests.helpers.known_volumes import cube, volume
 
 
 def distance(size: int) -> np.ndarray:

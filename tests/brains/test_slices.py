@@ -8,7 +8,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged, Orientationd, RandFlipd
 
 from shared.brains.slices import (
@@ -21,12 +20,7 @@ from shared.brains.slices import (
     SliceSpacingd,
 )
 from shared.brains.units import to_half_median_units, to_median_units
-
-
-def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
-    """``X Y Z`` values as a ``1 X Y Z`` image of a spacing in mm."""
-    affine = torch.diag(torch.tensor([*spacing, 1.0], dtype=torch.float64))
-    return MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=affine)
+from tests.helpers.known_volumes import volume
 
 
 def test_2d_image_gets_its_slice_axis_and_volumes_stay(tmp_path: Path):
@@ -144,8 +138,8 @@ class TestMedianUnitsd:
         volumes = {"t1": torch.rand(3, 4, 5) + 1, "flair": torch.rand(3, 4, 5) + 9}
         rescale = MedianUnitsd(["t1", "flair"], mask_key="brain", units=to_half_median_units)
         data = rescale({**volumes, "brain": brain, "label": brain})
-        for key, volume in volumes.items():
-            assert torch.equal(data[key], to_half_median_units(volume, brain)[0])
+        for key, image in volumes.items():
+            assert torch.equal(data[key], to_half_median_units(image, brain)[0])
         assert data["brain"] is brain and data["label"] is brain
 
 

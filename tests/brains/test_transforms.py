@@ -9,18 +9,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientationd
 
 from shared.brains.transforms import BrainMaskd, BrainNormalized, CutSpikesd, Spacingd
-
-
-def volume(values: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1)) -> MetaTensor:
-    """``X Y Z`` values as a ``1 X Y Z`` image of a spacing in mm."""
-    affine = torch.diag(torch.tensor([*spacing, 1.0], dtype=torch.float64))
-    return MetaTensor(torch.as_tensor(np.asarray(values, dtype=np.float32))[None], affine=affine)
-
-
-def cube(size: int, low: int, high: int) -> np.ndarray:
-    mask = np.zeros((size,) * 3, dtype=np.float32)
-    mask[low:high, low:high, low:high] = 1
-    return mask
+from tests.helpers.known_volumes import cube, volume
 
 
 def at_spacing(values: np.ndarray, before: tuple[float, float, float], after: tuple[float, float, float]) -> np.ndarray:

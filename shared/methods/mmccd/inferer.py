@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ...anomaly.residuals import ResidualRule, fit_intensities, signed_residual
 from ...brains.extraction_transform import whole_heads
 from ...brains.shading import ShadingRemoval
+from ...brains.slices import slices_of, volume_of
 from ...brains.units import BACKGROUND, from_median_units, to_median_units
 from ...diffusion.denoisers import VPDenoiser
 from ...diffusion.noise_levels import linear_alphas_cumprod, vp_sigmas
@@ -96,19 +97,21 @@ class CycleInferer(Inferer):
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         brain_mask = volume[-1:]
         in_brain = brain_mask[0].sum(dim=(0, 1)).nonzero()[:, 0]  # numbers of the slices that hold brain
-        brain = _slices(brain_mask, in_brain)
+        brain = slices_of(brain_mask, in_brain)
         images = torch.where(brain_mask > 0, volume[:-1], BACKGROUND)  # without the rim that interpolation leaves
-        companions = [_slices(to_median_units(x, brain_mask[0])[0][None], in_brain) for x in images[1:]]
+        companions = [slices_of(to_median_units(x, brain_mask[0])[0][None], in_brain) for x in images[1:]]
         self.evaluations = 0
 
         def reconstruct(normalised: torch.Tensor) -> torch.Tensor:
             image, unit = to_median_units(normalised, brain_mask)
-            returned = self._reconstruct([_slices(image, in_brain), *companions], brain, in_brain.tolist(), network)[0]
-            return _volume(from_median_units(returned, unit), in_brain, normalised)
+            returned = self._reconstruct([slices_of(image, in_brain), *companions], brain, in_brain.tolist(), network)[
+                0
+            ]
+            return volume_of(from_median_units(returned, unit), in_brain, normalised)
 
         unshaded = self.shading(images[:1], brain_mask, reconstruct, whole_head)
         scaled, unit_tensor = to_median_units(unshaded.images, brain_mask)
-        image, unit = _slices(scaled, in_brain), float(unit_tensor)
+        image, unit = slices_of(scaled, in_brain), float(unit_tensor)
         reconstruction, squared, drawn = self._reconstruct([image, *companions], brain, in_brain.tolist(), network)
         rule = self.residual
         if rule.error == "squared":
@@ -119,8 +122,8 @@ class CycleInferer(Inferer):
             original, returned = (from_median_units(x, unit) for x in (image, reconstruction))
             error = signed_residual(original, returned, rule.error, rule.fluid_below)
         facts = {"slices": len(in_brain), "stripes": drawn, "network_evaluations": self.evaluations, **unshaded.facts()}
-        error_volume = _volume(error * brain, in_brain, torch.zeros_like(brain_mask))
-        returned = _volume(from_median_units(reconstruction, unit), in_brain, torch.full_like(brain_mask, BACKGROUND))
+        error_volume = volume_of(error * brain, in_brain, torch.zeros_like(brain_mask))
+        returned = volume_of(from_median_units(reconstruction, unit), in_brain, torch.full_like(brain_mask, BACKGROUND))
         return torch.cat([error_volume, unshaded.shade(returned)]), facts
 
     def _reconstruct(
@@ -203,13 +206,3 @@ class CycleInferer(Inferer):
     def _noise(self, keys: list, purpose: str, like: torch.Tensor) -> torch.Tensor:
         """Standard normal ``B 1 X Y``, the same for a slice and a stripe in every batch, order and run."""
         return keyed_noise([(self.seed, purpose, *key) for key in keys], like.shape[1:], like.device)
-
-
-def _slices(volume: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """Slices ``N 1 X Y`` of a volume ``1 X Y Z``."""
-    return volume[..., numbers].permute(3, 0, 1, 2)
-
-
-def _volume(slices: torch.Tensor, numbers: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
-    """The way back from :func:`_slices`; the others are those of ``background``."""
-    return background.index_copy(-1, numbers, slices.permute(1, 2, 3, 0))
