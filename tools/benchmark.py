@@ -29,7 +29,7 @@ from shared.anomaly.calibration import calibrate
 from shared.anomaly.lesion_free import lesion_free_values
 from shared.brains.volume import superior_axis
 from shared.evaluation.cohort import HEALTHY, case_metrics
-from shared.evaluation.statistics import bootstrap_interval, paired_difference
+from shared.evaluation.statistics import mean_interval, paired_difference
 from shared.runs.facts import facts_of
 from shared.runs.tables import write_csv
 
@@ -186,7 +186,7 @@ def main() -> None:
         for group in dict.fromkeys(row["group"] for row in rows):
             members = [row for row in rows if row["group"] == group]
             quality = {
-                key: bootstrap_interval(np.array([row[key] for row in members])).estimate
+                key: mean_interval(np.array([row[key] for row in members])).estimate
                 for key in ("dice", "best_dice", "auprc", "false_positive_ml")
             }
             difference = paired_difference(

@@ -3,7 +3,7 @@
     python -m tools.compare_runs TABLE.md "default=OUT" "thresholded FLAIR=OUT_FLAIR" ...
 
 Each folder holds the ``metrics.csv`` of an ``evaluate.json`` run. TABLE.md gets a Markdown table, TABLE.png the Dice of
-every case. Intervals are 95 % bootstrap intervals over cases.
+every case. Intervals are 95 % intervals of Student's t over the cases that have a Dice, whose number is in the table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from shared.evaluation.statistics import bootstrap_interval, paired_difference
+from shared.evaluation.statistics import mean_interval, paired_difference
 from shared.runs.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,19 +54,20 @@ def compare(runs: dict[str, dict[str, dict[str, str]]]) -> list[str]:
         cells = (runs[name][case_id][key] for case_id in reference)
         return np.array([float(cell or "nan") for cell in cells])  # an empty cell is an undefined metric
 
-    header = ["run", "Dice", "per lesion slice", "difference of Dice", "lowest Dice", *MEANS.values()]
+    header = ["run", "Dice", "per lesion slice", "difference of Dice", "lowest Dice", "cases", *MEANS.values()]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for name in runs:
-        dice = bootstrap_interval(values(name, "dice"))
+        dice = mean_interval(values(name, "dice"))
         difference = paired_difference(values(name, "dice"), values(first, "dice"))
         slices = values(name, "lesion_slices")
         per_slice = np.average(np.nan_to_num(values(name, "dice_lesion_slices")), weights=slices)
         cells = [
             name,
-            f"{dice.estimate:.3f} ({dice.low:.2f} to {dice.high:.2f})",
+            dice.text(),
             f"{per_slice:.3f}",
-            "" if name == first else f"{difference.estimate:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+            "" if name == first else difference.text("+.3f"),
             f"{np.nanmin(values(name, 'dice')):.2f}",
+            f"{np.isfinite(values(name, 'dice')).sum()}",
         ]
         for key in MEANS:
             mean = float(np.nanmean(values(name, key)))

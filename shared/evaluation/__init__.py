@@ -1,1 +1,1 @@
-"""Evaluation: segmentation metrics per volume, detection metrics per case, and bootstrap intervals over cases."""
+"""Evaluation: segmentation metrics per volume, detection metrics per case, and their intervals over cases."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .detection import detection_intervals
-from .statistics import Interval, percentile_interval
+from .statistics import Interval, share
 
 
 def class_metrics(
@@ -16,18 +16,17 @@ def class_metrics(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Accuracy, sensitivity, specificity and AUC with bootstrap intervals over cases.
+    """Accuracy, sensitivity and specificity with Wilson's intervals, and AUC with a bootstrap as `detection_intervals`.
 
-    The two classes are resampled apart, as in `detection_intervals`: their numbers were chosen, not drawn, so that the
-    accuracy is that of this mix. Drawing the cases of a class again makes the number of correct ones binomial, which
-    is drawn directly. Where all cases of a class are right, or all wrong, a bootstrap finds no spread: give their
-    number beside such an interval. Cases are taken to be independent; give one per patient.
+    The accuracy is that of this mix of classes; its interval is that of a share of all cases, which is a little wide
+    where the numbers of the two were chosen. Cases are taken to be independent; give one per patient.
 
     Args:
         probabilities: `N`, of class 1, in [0, 1].
         labels: `N`, 0 or 1 (the class that sensitivity is about).
         threshold: a case is called class 1 from this probability on; AUC does not depend on it.
-        confidence, resamples, seed: as in `statistics.bootstrap_interval`.
+        confidence: in (0, 1).
+        resamples, seed: of the AUC, as in `statistics.bootstrap_interval`.
 
     Returns:
         (estimate, low, high) under accuracy, sensitivity, specificity and auc, all in [0, 1].
@@ -53,15 +52,8 @@ def class_metrics(
             f"there are {positives} cases of class 1 and {negatives} of class 0; add cases of the class that is missing"
         )
     is_called = probabilities >= threshold
-    sensitivity, specificity = is_called[is_positive].mean(), (~is_called[~is_positive]).mean()
-    generator = np.random.default_rng(seed)
-    true_positives = generator.binomial(positives, sensitivity, resamples)
-    true_negatives = generator.binomial(negatives, specificity, resamples)
-    replicates = {
-        "accuracy": (np.mean(is_called == is_positive), (true_positives + true_negatives) / labels.size),
-        "sensitivity": (sensitivity, true_positives / positives),
-        "specificity": (specificity, true_negatives / negatives),
-    }
-    intervals = {key: percentile_interval(*values, confidence) for key, values in replicates.items()}
+    is_right = is_called == is_positive
+    called_right = {"accuracy": is_right, "sensitivity": is_right[is_positive], "specificity": is_right[~is_positive]}
+    intervals = {key: share(hits, confidence) for key, hits in called_right.items()}
     intervals["auc"] = detection_intervals(probabilities, is_positive, confidence, resamples, seed)["auroc"]
     return intervals

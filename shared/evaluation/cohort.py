@@ -1,4 +1,4 @@
-"""Metrics of a whole cohort: a row per case, and means with bootstrap intervals per group."""
+"""Metrics of a whole cohort: a row per case, and means with their intervals per group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..runs.tables import write_csv
 from .detection import detection_intervals
 from .segmentation import best_dice, ranking_metrics, segmentation_metrics
 from .slice_metrics import TENTHS, free_voxels_by_height, hd95_in_plane, slice_metrics
-from .statistics import Interval, bootstrap_interval
+from .statistics import Interval, mean_interval
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +40,11 @@ def case_metrics(
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean, 95 % bootstrap interval and number of cases with a value, per group and metric.
+    """Mean, 95 % interval and number of cases with a value, per group and metric; ``interval`` names its kind.
 
-    Where there are healthy cases beside others, each other group is also held against them by ``score``: detection
-    AUROC, AUPRC, and the false-positive rate at 80 and 90 % true positives.
+    Means have that of Student's t. Where there are healthy cases beside others, each other group is also held against
+    them by ``score``: detection AUROC, AUPRC, and the false-positive rate at 80 and 90 % true positives, with the
+    percentiles of a bootstrap.
     """
     groups = list(dict.fromkeys(row["group"] for row in rows))
     summary = []
@@ -51,48 +52,36 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         members = [row for row in rows if row["group"] == group]
         for metric in (key for key in members[0] if key not in ("case_id", "group")):
             values = np.array([row[metric] for row in members], dtype=float)
-            slices = np.array([row.get("lesion_slices", 0) for row in members])
-            held = slices > 0
-            pooled = metric == "dice_lesion_slices"  # the mean over all slices, not over cases
-            interval = _pooled_rate((values * slices)[held], slices[held]) if pooled else bootstrap_interval(values)
-            count = int(np.isfinite(values).sum())
-            summary.append({"group": group, "metric": metric, **interval._asdict(), "cases": count})
+            # The Dice of lesion slices is the mean over all slices, not over cases.
+            slices = np.array([row["lesion_slices"] for row in members]) if metric == "dice_lesion_slices" else None
+            named = {"group": group, "metric": metric, **mean_interval(values, weights=slices)._asdict()}
+            summary.append({**named, "cases": int(np.isfinite(values).sum()), "interval": "Student's t"})
         healthy = [row["score"] for row in rows if row["group"] == HEALTHY]
         if healthy and group != HEALTHY:
             scores = [*healthy, *(row["score"] for row in members)]
             is_anomalous = [False] * len(healthy) + [True] * len(members)
             for metric, interval in detection_intervals(np.array(scores), np.array(is_anomalous)).items():
-                named = {"group": group, "metric": f"detection_{metric}"}
-                summary.append({**named, **interval._asdict(), "cases": len(scores)})
+                named = {"group": group, "metric": f"detection_{metric}", **interval._asdict()}
+                summary.append({**named, "cases": len(scores), "interval": "bootstrap"})
     return summary
 
 
 def summarise_heights(counts: np.ndarray) -> list[dict[str, Any]]:
-    """False-positive rate by height, pooled over cases, with its 95 % interval from resampled cases.
+    """False-positive rate by height, pooled over cases, with the 95 % interval of Student's t over cases.
 
     Args:
         counts: ``N 2 10``, one per case, as in `free_voxels_by_height`.
 
     Returns:
         A row per tenth of the brain, 1 the lowest: ``tenth``, ``estimate``, ``low``, ``high`` (shares of the brain
-        voxels, NaN as in `bootstrap_interval`), ``cases`` (those with a lesion-free slice there).
+        voxels, NaN as in `mean_interval`), ``cases`` (those with a lesion-free slice there).
     """
     rows = []
     for tenth in range(TENTHS):
         marked, counted = counts[counts[:, 1, tenth] > 0, :, tenth].T
-        interval = _pooled_rate(marked, counted)
+        interval = mean_interval(marked / counted, weights=counted)
         rows.append({"tenth": tenth + 1, **interval._asdict(), "cases": counted.size})
     return rows
-
-
-def _pooled_rate(marked: np.ndarray, counted: np.ndarray) -> Interval:
-    """Ratio of the sums of two counts, ``N`` each; whole cases are resampled, by their number."""
-
-    def ratio(cases: np.ndarray, axis: int) -> np.ndarray:
-        drawn = cases.astype(int)
-        return marked[drawn].sum(axis) / counted[drawn].sum(axis)
-
-    return bootstrap_interval(np.arange(counted.size), statistic=ratio)
 
 
 class CohortMetrics:
@@ -146,4 +135,5 @@ class CohortMetrics:
             write_csv(os.path.join(self.output_dir, "false_positives_by_height.csv"), heights)
         for row in summary:
             if row["metric"] in ("dice", "dice_lesion_slices", "auprc", "false_positive_ml", "detection_auroc"):
-                logger.info("%(group)s: %(metric)s %(estimate).3f (%(low).3f to %(high).3f, %(cases)d cases)", row)
+                interval = Interval(row["estimate"], row["low"], row["high"])
+                logger.info("%s: %s %s, of %d cases", row["group"], row["metric"], interval.text(), row["cases"])

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest
 
 from ..runs.errors import DataListError
 from .described_radiographs import DescribedRadiographs
 from .kernel_distance import kernel_distance
 from .nearest_neighbours import blurred_pixels, memorisation, nearest_neighbours
 from .real_or_generated import real_or_generated_auc
-from .statistics import Interval, bootstrap_interval, percentile_interval
-
-UNKNOWN = Interval(np.nan, np.nan, np.nan)
+from .statistics import Interval, bootstrap_interval, mean_difference, mean_interval, share
 
 
 def class_matched(labels: np.ndarray, like: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -48,34 +45,6 @@ def class_matched(labels: np.ndarray, like: np.ndarray, seed: int = 0) -> np.nda
     return np.sort(np.concatenate(chosen))
 
 
-def share(hits: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Share of hits (`N` bool) with the score interval of Wilson, which has a width also where all are hits or none.
-
-    NaN without any entry.
-    """
-    if not len(hits):
-        return UNKNOWN
-    found = binomtest(int(np.sum(hits)), len(hits))
-    return Interval(found.statistic, *map(float, found.proportion_ci(confidence, method="wilson")))
-
-
-def mean_difference(
-    a: np.ndarray, b: np.ndarray, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Bootstrap mean(a) - mean(b) of two independent sets, `N` and `M`, each resampled on its own.
-
-    NaN values are left out first. The ends are NaN where a set has one value, all three where it has none.
-    """
-    a, b = (np.asarray(values)[~np.isnan(values)] for values in (a, b))
-    if not min(a.size, b.size):
-        return UNKNOWN
-    if min(a.size, b.size) == 1:
-        return Interval(float(a.mean() - b.mean()), np.nan, np.nan)
-    generator = np.random.default_rng(seed)
-    means = [x[generator.integers(x.size, size=(resamples, x.size))].mean(axis=1) for x in (a, b)]
-    return percentile_interval(a.mean() - b.mean(), means[0] - means[1], confidence)
-
-
 def class_agreement(
     samples: DescribedRadiographs, held_out: DescribedRadiographs, compared: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Interval]:
@@ -90,15 +59,15 @@ def class_agreement(
 
 
 def mask_agreement(
-    samples: DescribedRadiographs, held_out: DescribedRadiographs, compared: np.ndarray, seed: int = 0
+    samples: DescribedRadiographs, held_out: DescribedRadiographs, compared: np.ndarray
 ) -> dict[str, Interval]:
     """Mean Dice of the segmenter with the masks, ``dice_tibia`` and ``dice_lesion`` (where there is one), and
     ``..._difference`` to that of the held-out radiographs."""
     metrics, dice, of_held_out = {}, samples.said("dice"), held_out.said("dice")
     for n, (name, values) in enumerate({"tibia": dice[compared, 0], "lesion": dice[:, 1]}.items()):
-        metrics[f"dice_{name}"] = bootstrap_interval(values, seed=seed)
-        metrics[f"held_out_dice_{name}"] = bootstrap_interval(of_held_out[:, n], seed=seed)
-        metrics[f"dice_{name}_difference"] = mean_difference(values, of_held_out[:, n], seed=seed)
+        metrics[f"dice_{name}"] = mean_interval(values)
+        metrics[f"held_out_dice_{name}"] = mean_interval(of_held_out[:, n])
+        metrics[f"dice_{name}_difference"] = mean_difference(values, of_held_out[:, n])
     return metrics
 
 
@@ -132,8 +101,8 @@ def memorisation_metrics(generated: np.ndarray, held_out: np.ndarray, seed: int 
     """
     compared = memorisation(generated, held_out, seed=seed)
     return {
-        "nearest_distance": bootstrap_interval(generated, seed=seed, statistic=np.median),
-        "held_out_nearest_distance": bootstrap_interval(held_out, seed=seed, statistic=np.median),
+        "nearest_distance": bootstrap_interval(generated, np.median, seed=seed),
+        "held_out_nearest_distance": bootstrap_interval(held_out, np.median, seed=seed),
         "nearest_distance_ratio": compared["median_ratio"],
         "near_share": compared["near_share"],
     }

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..radiographs.door import CLASSES
-from .statistics import Interval, percentile_interval
+from .statistics import UNKNOWN, Interval, mean_interval, paired_difference, percentile_interval
 
 Rows = Sequence[Mapping[str, Any]]  # the cases of a report.json
-
-_UNKNOWN = Interval(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -52,19 +50,27 @@ MEASURES = {
 }
 
 
-def mean_by_seed(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean over cases of each seed in each resample.
+def over_seeds(values: np.ndarray) -> np.ndarray:
+    """One value for each case, so that their mean over cases is the mean over seeds of each seed's mean over cases.
+
+    Without NaN that is the case's mean over seeds. A seed that knows only some of the cases tells of each of them by
+    as much more, and of the others nothing.
 
     Args:
-        values: ``S N``, of each seed and case; NaN is left out.
-        counts: ``R N``, how often each resample holds each case.
+        values: ``S N``, of each seed and case, NaN where there is none.
 
     Returns:
-        ``S R``, NaN where a resample holds no value.
+        ``N``, NaN where no seed has a value.
     """
     known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return (np.where(known, values, 0) @ counts.T) / (known @ counts.T)
+    is_meant, seeds = known.any(axis=0), known.any(axis=1)
+    cases = np.full(is_meant.shape, np.nan)
+    if seeds.any():
+        values, known = values[np.ix_(seeds, is_meant)], known[np.ix_(seeds, is_meant)]
+        means = np.nanmean(values, axis=1, keepdims=True)
+        parts = np.where(known, values - means, 0) / known.mean(axis=1, keepdims=True)
+        cases[is_meant] = (means + parts).mean(axis=0)
+    return cases
 
 
 def auc_by_seed(probabilities: np.ndarray, is_positive: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -115,20 +121,22 @@ def compare_training_sets(
 ) -> list[dict[str, Any]]:
     """Measure each arm (training set), and compare it with the first one on the same cases.
 
-    Held-out cases are resampled, and seeds averaged within each resample: the interval says how far the answer depends
-    on the cases, the range of the seeds how far it depends on the training. All arms see the same resamples.
+    The interval says how far the answer depends on the held-out cases, the range of the seeds how far it depends on the
+    training. Means have Student's t over cases, of which each is averaged over seeds. For the AUC cases are resampled,
+    each class apart, and all arms see the same resamples.
 
     Args:
         measures: as in `MEASURES`.
         arms: name to the rows of each seed; of every row ``case_id``, ``class`` and the columns of the measures, None
             or NaN where a case has no value.
-        confidence, resamples, seed: as in `statistics.bootstrap_interval`.
+        confidence: in (0, 1).
+        resamples, seed: of the AUC, as in `statistics.bootstrap_interval`.
 
     Returns:
         A row for each arm and measure: ``arm``, ``measure``, ``estimate`` (mean over seeds) with ``low`` and ``high``,
         ``lowest_seed``, ``highest_seed``, ``values`` and ``possible_values`` (over all seeds; those that are missing
         are left out of the means), and of compared measures ``difference`` to the first arm with its ``low`` and
-        ``high``. NaN where undefined; intervals are NaN where one case is all there is of a class.
+        ``high``. NaN where undefined; intervals are NaN where there is one case, of the AUC one of a class.
 
     Raises:
         ValueError: the runs are of different cases, or confidence is not in (0, 1).
@@ -141,13 +149,18 @@ def compare_training_sets(
         first = None
         for arm, runs in arms.items():
             values = np.where(is_meant, [_column(run, measure.column, case_ids) for run in runs], np.nan)
-            by_seed = auc_by_seed(values, is_positive, counts) if measure.is_auc else mean_by_seed(values, counts)
-            means = mean_by_seed(by_seed.T, np.ones((1, len(runs))))[:, 0]  # a seed without any value is left out
-            first = means if first is None else first
-            has_value = np.asarray(np.isfinite(values).any(axis=0))
-            spread = 1 not in (has_value[is_positive].sum(), has_value[~is_positive].sum())
-            estimate = _interval(means, spread, confidence)
-            difference = _interval(means - first, spread, confidence) if measure.is_compared else _UNKNOWN
+            if measure.is_auc:
+                by_seed = auc_by_seed(values, is_positive, counts)
+                means = by_seed.mean(axis=0)
+                first = means if first is None else first
+                spread = 1 not in (is_positive.sum(), (~is_positive).sum())
+                estimate, difference = (_percentiles(of, spread, confidence) for of in (means, means - first))
+            else:
+                by_seed = np.array([[mean_interval(run).estimate] for run in values])
+                cases = over_seeds(values)
+                first = cases if first is None else first
+                estimate, difference = mean_interval(cases, confidence), paired_difference(cases, first, confidence)
+            difference = difference if measure.is_compared else UNKNOWN
             row = {"arm": arm, "measure": measure.title, **estimate._asdict()}
             row |= {"lowest_seed": np.fmin.reduce(by_seed[:, 0]), "highest_seed": np.fmax.reduce(by_seed[:, 0])}
             row |= {"values": int(np.isfinite(values).sum()), "possible_values": int(is_meant.sum()) * len(runs)}
@@ -179,9 +192,6 @@ def _column(rows: Rows, column: str, case_ids: Sequence[str]) -> np.ndarray:
     return np.array([values[case_id] for case_id in case_ids])
 
 
-def _interval(means: np.ndarray, spread: bool, confidence: float) -> Interval:
-    """Of the estimate and its replicates ``R+1``; resamples without any value are left out."""
-    estimate, replicates = means[0], means[1:][np.isfinite(means[1:])]
-    if not spread or not replicates.size:
-        return Interval(float(estimate), np.nan, np.nan)
-    return percentile_interval(estimate, replicates, confidence)
+def _percentiles(means: np.ndarray, spread: bool, confidence: float) -> Interval:
+    """Of the estimate and its replicates ``R+1``."""
+    return percentile_interval(means[0], means[1:], confidence) if spread else Interval(float(means[0]), np.nan, np.nan)

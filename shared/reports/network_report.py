@@ -22,13 +22,16 @@ from .page import Html, failed_cases, table, write_page
 
 logger = logging.getLogger(__name__)
 
+_INTERVALS = "Student's t of means over cases, Wilson's of shares of cases, percentiles of a bootstrap of the AUC"
+
 
 class NetworkReport(ABC):
     """Handler for an evaluator: write ``report.csv`` (a row per case), ``report.json`` and ``report.html``.
 
     ``report.json`` holds ``run`` (facts, with the sha256 of the weights), ``metrics`` (name to estimate and the ends of
-    the 95 % bootstrap interval over cases, null where undefined), ``counts`` (name to the number of cases that the
-    metric is over), ``cases`` (the rows) and ``failures``. They are written at the end, also after an error.
+    the 95 % interval over cases, null where undefined), ``intervals`` (of which kind they are), ``counts`` (name to the
+    number of cases that the metric is over), ``cases`` (the rows) and ``failures``. They are written at the end, also
+    after an error.
 
     Args:
         output_dir: where they go.
@@ -83,7 +86,8 @@ class NetworkReport(ABC):
         metrics, failures = self.metrics() if self.rows else {}, self.door.failures
         failed = [{"status": "failed", **failure} for failure in failures]
         write_csv(self.folder / "report.csv", [*({"status": "done", **row} for row in self.rows), *failed])
-        content = {"run": self.run, "metrics": {name: interval for name, (interval, _) in metrics.items()}}
+        content = {"run": self.run, "intervals": _INTERVALS}
+        content |= {"metrics": {name: interval for name, (interval, _) in metrics.items()}}
         content |= {"counts": {name: count for name, (_, count) in metrics.items()}}
         write_json(self.folder / "report.json", {**content, "cases": self.rows, "failures": failures})
         note = f"<p><b>{len(self.rows)} cases evaluated, {len(failures)} failed.</b></p>"
@@ -93,7 +97,7 @@ class NetworkReport(ABC):
             parts += [_metric_table(metrics), *self.parts(), _case_table(self.rows)]
         write_page(self.folder / "report.html", self.title, parts, self.run)
         for name, (interval, count) in metrics.items():
-            logger.info("%s %.3f (%.3f to %.3f, %d cases)", name, *interval, count)
+            logger.info("%s %s, of %d cases", name, interval.text(), count)
         logger.info("report: %s", self.folder / "report.html")
 
 
@@ -102,7 +106,7 @@ def _metric_table(metrics: Mapping[str, tuple[Interval, int]]) -> Html:
     undefined = any(np.isnan(interval.estimate) for interval, _ in metrics.values())
     why = "<p>An empty value is undefined: no case here has what it is about.</p>" if undefined else ""
     shown = table(["metric", "estimate", "95 % interval from", "to", "cases"], cells)
-    return Html(f"<h2>Metrics</h2><p>Intervals are percentiles of a bootstrap over cases.</p>{shown}{why}")
+    return Html(f"<h2>Metrics</h2><p>Intervals: {_INTERVALS}.</p>{shown}{why}")
 
 
 def _case_table(rows: Sequence[Mapping[str, Any]]) -> Html:

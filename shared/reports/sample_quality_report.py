@@ -134,7 +134,7 @@ class SampleQualityReport:
         if samples.dice is None:
             left_out["Dice of the masks"] = "no segmenter was given"
         else:
-            metrics |= mask_agreement(samples, held_out, compared, self.comparison.seed)
+            metrics |= mask_agreement(samples, held_out, compared)
         if samples.features is None:
             left_out["kernel distance and AUC"] = "no network for the features was given"
             return metrics, left_out

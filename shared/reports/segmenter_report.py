@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.segmentation import FOUND_LESION_COVERAGE, surface_distances
-from ..evaluation.statistics import Interval, bootstrap_interval
+from ..evaluation.statistics import Interval, mean_interval, share
 from ..radiographs.door import CLASSES
 from ..runs.files import replacing
 from .network_report import NetworkReport
@@ -20,6 +20,7 @@ SHOWN = 12  # cases of each class on the page, evenly from the worst to the best
 
 _NAMES = ("case_id", "class")
 _METRICS = ("tibia_dice", "tibia_hd95_pixels", "lesion_dice", "lesion_hd95_pixels")
+_SHARES = ("lesion_recall", "normals_with_false_positives")  # a case has 0 or 1
 
 
 def overlap_metrics(mask: np.ndarray, label: np.ndarray) -> dict[str, float]:
@@ -87,7 +88,10 @@ class SegmenterReport(NetworkReport):
             "false_positive_pixels_per_normal": marked,
             "normals_with_false_positives": np.where(np.isnan(marked), np.nan, marked > 0),
         }
-        return {key: (bootstrap_interval(v), int(np.isfinite(v).sum())) for key, v in values.items()}
+        return {
+            key: ((share if key in _SHARES else mean_interval)(of_case), int(np.isfinite(of_case).sum()))
+            for key, of_case in values.items()
+        }
 
     def parts(self) -> Sequence[Html]:
         note = "<p>HD95 is in pixels of the network's grid. A lesion counts as found when at least "

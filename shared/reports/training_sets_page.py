@@ -11,6 +11,7 @@ import numpy as np
 from monai.transforms import Compose
 
 from ..cases.radiograph_cases import gather_radiographs
+from ..evaluation.statistics import Interval
 from ..evaluation.training_sets import evenly_by_size
 from ..radiographs.transforms import RadiographUnitsd, ReadRadiographd, SquareResized
 from .page import Html, figure, table
@@ -23,9 +24,10 @@ def introduction(seeds: int) -> Html:
     """How the tables are to be read, with the number of seeds of each arm."""
     note = (
         f"Trainings of each network: {seeds}, from different seeds. A value is their mean, in parentheses with the 95 "
-        "% interval of a bootstrap over the held-out cases (which finds no spread where all are right or all wrong), "
-        "then the range of the seeds. Differences are paired by case; an interval without 0 is a difference. HD95 is "
-        "in pixels of the network's grid, over the lesions of which something was marked: read it with the recall."
+        "% interval over the held-out cases (Student's t; of the AUC percentiles of a bootstrap; neither has a width "
+        "where all are right or all wrong), then the range of the seeds. Differences are paired by case; an interval "
+        "without 0 is a difference. HD95 is in pixels of the network's grid, over the lesions of which something was "
+        "marked: read it with the recall."
     )
     return Html(f'<p>{note}</p><p class="note">Research use only; not a medical device.</p>')
 
@@ -49,23 +51,19 @@ def comparison_table(heading: str, rows: Sequence[Mapping[str, Any]]) -> Html:
         for row in (row for row in rows if row["arm"] == arm):
             cells[-1].append(_measured(row))
             if row["measure"] in compared and others:
-                difference = [row[key] for key in ("difference", "difference_low", "difference_high")]
-                cells[-1].append("" if arm == first else _with_interval("+.3f", *difference))
+                difference = Interval(row["difference"], row["difference_low"], row["difference_high"])
+                cells[-1].append("" if arm == first else difference.text("+.3f"))
     return Html(f"<h2>{escape(heading)}</h2>{table(headers, cells)}")
 
 
 def _measured(row: Mapping[str, Any]) -> str:
     if not np.isfinite(row["estimate"]):
         return f"no value of {row['possible_values']}"
-    text = _with_interval(".3f", row["estimate"], row["low"], row["high"])
+    text = Interval(row["estimate"], row["low"], row["high"]).text()
     if row["lowest_seed"] != row["highest_seed"]:
         text += f"; seeds {row['lowest_seed']:.3f} to {row['highest_seed']:.3f}"
     missing = row["values"] < row["possible_values"]
     return f"{text}; {row['values']} of {row['possible_values']} values" if missing else text
-
-
-def _with_interval(form: str, estimate: float, low: float, high: float) -> str:
-    return f"{estimate:{form}}" + (f" ({low:{form}} to {high:{form}})" if np.isfinite(low) else "")
 
 
 def outlines_grid(masks: Mapping[str, str | Path], datalist: str) -> tuple[bytes, list[str]]:

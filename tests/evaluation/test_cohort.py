@@ -13,6 +13,7 @@ import pytest
 from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.transforms import Orientation
+from scipy.stats import t
 
 from shared.evaluation.cohort import CohortMetrics, case_metrics, summarise, summarise_heights
 from shared.runs.tables import write_csv
@@ -91,9 +92,11 @@ class TestSummarise:
         assert set(table) == {("tumour", "dice"), ("tumour", "score")}, "no detection without healthy cases"
         dice, score = table["tumour", "dice"], table["tumour", "score"]
         assert dice["estimate"] == pytest.approx(0.4) and dice["cases"] == 2
-        assert (dice["low"], dice["high"]) == pytest.approx((0.2, 0.6)), "two values resample to three means"
+        half = t.ppf(0.975, 1) * 0.2
+        assert (dice["low"], dice["high"]) == pytest.approx((0.4 - half, 0.4 + half)), "0.2 and 0.6, NaN left out"
+        assert dice["interval"] == "Student's t"
         assert score["estimate"] == pytest.approx(0.2) and score["cases"] == 3
-        assert 0.1 <= score["low"] < 0.2 < score["high"] <= 0.3
+        assert score["high"] - 0.2 == pytest.approx(0.2 - score["low"]) == pytest.approx(t.ppf(0.975, 2) * 0.1 / 3**0.5)
 
     def test_metric_without_any_value(self):
         entry = by_name(summarise([row("a", "all", 0.1, float("nan"))] * 2))["all", "dice"]
@@ -113,7 +116,7 @@ class TestSummarise:
         # Of the 2 x 4 pairs, 0.25 beats two healthy scores and 0.15 one.
         assert table["stroke", "detection_auroc"]["estimate"] == pytest.approx(3 / 8)
         assert table["stroke", "detection_fpr_at_tpr_80"]["estimate"] == pytest.approx(3 / 4)
-        assert table["stroke", "detection_auroc"]["cases"] == 6
+        assert table["stroke", "detection_auroc"]["cases"] == 6 and perfect["interval"] == "bootstrap"
 
 
 def meta(values: np.ndarray) -> MetaTensor:
@@ -156,7 +159,9 @@ class TestSummariseHeights:
         lowest, second, top = table[0], table[1], table[9]
         assert (lowest["estimate"], lowest["low"], lowest["high"]) == pytest.approx((0.1, 0.1, 0.1))
         assert second["estimate"] == pytest.approx(0.26), "not the mean of the rates, 0.37"
-        assert (second["low"], second["high"]) == pytest.approx((0, 1)), "the same case three times, 1 in 27"
+        parts = np.array([0 - 26, 30 - 78, 100 - 26]) / (500 / 3)  # of the ratio, per case
+        half = t.ppf(0.975, 2) * parts.std(ddof=1) / 3**0.5
+        assert (second["low"], second["high"]) == pytest.approx((0.26 - half, 0.26 + half))
         assert top["estimate"] == pytest.approx(0.1) and isnan(top["low"]) and isnan(top["high"])
         assert all(isnan(table[2][name]) for name in ("estimate", "low", "high"))
 
@@ -235,7 +240,7 @@ class TestCohortMetrics:
         assert float(summary["tumour", "dice"]["estimate"]) == 0.5
         assert summary["tumour", "hd95_mm"]["cases"] == "1", "the missed case has no distance"
         assert float(summary["tumour", "detection_auroc"]["estimate"]) == 0.75, "one pair won, one tied"
-        assert "tumour: dice 0.500 (0.000 to 1.000, 2 cases)" in caplog.text
+        assert "tumour: dice 0.500 (-5.853 to 6.853), of 2 cases" in caplog.text
         assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.csv", "metrics_summary.csv"}
 
     def test_case_without_label_is_skipped_with_a_warning(self, tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from shared.evaluation.kernel_distance import kernel_distance
 from shared.evaluation.real_or_generated import real_or_generated_auc
@@ -13,17 +12,14 @@ from shared.evaluation.sample_quality import (
     class_matched,
     feature_metrics,
     mask_agreement,
-    mean_difference,
     memorisation_metrics,
     nearest_training,
     refuse_copies,
-    share,
 )
 from shared.runs.errors import DataListError
 from tests.helpers.described_sets import described
 
 NAMES = ("normal", "fracture")
-Z = norm.ppf(0.975)
 
 
 def labels(normals: int, fractures: int) -> np.ndarray:
@@ -53,28 +49,6 @@ def test_a_class_that_is_missing_cannot_be_matched():
     for missing, there in ((1, (5, 0)), (0, (0, 5))):
         with pytest.raises(ValueError, match=f"no case of class {missing} to match.*match_classes false"):
             class_matched(labels(*there), labels(2, 2))
-
-
-@pytest.mark.parametrize("hits, cases", [(15, 20), (20, 20), (0, 7)])
-def test_share_has_the_score_interval(hits, cases):
-    p, spread = hits / cases, Z**2 / cases
-    half = Z * np.sqrt(p * (1 - p) / cases + spread / (4 * cases))
-    expected = (p, (p + spread / 2 - half) / (1 + spread), (p + spread / 2 + half) / (1 + spread))
-    assert share(np.arange(cases) < hits) == pytest.approx(expected, abs=1e-9)
-    assert np.isnan(share(np.zeros(0, bool))).all()
-
-
-def test_mean_difference_has_the_interval_of_two_independent_means():
-    generator = np.random.default_rng(0)
-    a, b = generator.normal(3, 2, 400), generator.normal(1, 1, 100)
-    difference = a.mean() - b.mean()
-    error = np.sqrt(a.var() / a.size + b.var() / b.size)
-    found = mean_difference(np.append(a, np.nan), b, resamples=5000)
-    assert found.estimate == pytest.approx(difference)
-    assert (found.low, found.high) == pytest.approx((difference - Z * error, difference + Z * error), abs=0.12 * error)
-    assert mean_difference(a, b, seed=1) != mean_difference(a, b) == mean_difference(a, b)
-    assert mean_difference(a, b[:1])[0] == a.mean() - b[0] and np.isnan(mean_difference(a, b[:1])[1:]).all()
-    assert np.isnan(mean_difference(a, np.array([np.nan]))).all()
 
 
 def test_agreement_is_that_of_the_compared_samples_and_of_each_class():
@@ -108,7 +82,6 @@ def test_dice_is_of_the_compared_samples_and_of_all_lesions():
         }
     )
     assert found["dice_tibia"].low < 0.7 < found["dice_tibia"].high
-    assert mask_agreement(samples, held_out, np.array([0, 1]), seed=0) == found
 
 
 def test_the_nearest_training_image_may_be_mirrored_across_and_not_upside_down():

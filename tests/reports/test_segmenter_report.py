@@ -12,6 +12,7 @@ import pytest
 import torch
 from monai.transforms import Lambdad
 
+from shared.evaluation.statistics import mean_interval, share
 from shared.reports import segmenter_report
 from shared.reports.segmenter_report import SegmenterReport, overlap_metrics
 from tests.helpers.evaluations import FAILURE, evaluate
@@ -104,7 +105,8 @@ class TestReport:
         )
         assert list(found["counts"].values()) == [6, 6, 4, 3, 4, 2, 2]
         value, low, high = found["metrics"]["lesion_recall"]
-        assert low == 0 and high == 1
+        assert [value, low, high] == pytest.approx(share(np.array([0, 0, 1, 1])))
+        assert found["metrics"]["tibia_dice"] == pytest.approx(mean_interval(np.array([0.7, 1, 1, 1, 1, 1])))
 
     def test_masks_stay(self, tmp_path):
         run(tmp_path, CASES)

@@ -48,7 +48,8 @@ def test_differences_are_paired_by_case_not_by_row(tmp_path):
     header, _, ours, theirs = (tmp_path / "table.md").read_text().splitlines()
     assert done.stdout.startswith(header) and str(tmp_path / "table.md") in done.stdout
     cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, theirs)), strict=True))
-    assert cells["run"] == "theirs" and cells["Dice"].startswith("0.600 (0.30 to 0.80)")
+    assert cells["run"] == "theirs" and cells["Dice"].startswith("0.600 (-0.057 to 1.257)")
+    assert cells["cases"] == "3"
     assert cells["difference of Dice"] == "+0.100 (+0.100 to +0.100)"
     assert cells["per lesion slice"] in ("0.262", "0.263") and cells["lowest Dice"] == "0.30"
     assert cells["IoU"] == "0.150" and cells["marked in lesion-free slices, %"] == "15.00"
@@ -65,6 +66,11 @@ def test_an_empty_cell_is_an_undefined_metric_and_no_part_of_a_mean(tmp_path):
     header, _, ours = (tmp_path / "table.md").read_text().splitlines()
     cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, ours)), strict=True))
     assert cells["IoU"] == "0.100"  # the mean of 0.05 and 0.15
+
+
+def test_one_case_has_no_interval(tmp_path):
+    done = compare(tmp_path / "table.md", f"ours={write_run(tmp_path / 'first', {'a': 0.2})}")
+    assert done.returncode == 0 and "| ours | 0.200 |" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
