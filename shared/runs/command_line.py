@@ -15,6 +15,8 @@ from monai.utils import optional_import
 
 fire, _ = optional_import("fire")  # there wherever the command runs; MONAI itself does without
 
+DEBUG = "debug"  # the one option that no config has
+
 _OWN = [name for name, p in inspect.signature(run).parameters.items() if p.kind is not p.VAR_KEYWORD]
 _OPTIONAL = ("initialize", "finalize")  # entries that MONAI reads where a config has them
 _ALIKE = 0.7  # of difflib: 'stpes' and 'steps' have 0.8, 'epochs' and 'max_epochs' 0.75
@@ -35,7 +37,12 @@ def check_options() -> None:
         return
     options = update_kwargs(options.pop("args_file", None), **options)
     configs = ConfigParser(ConfigParser.load_config_files(options["config_file"]))
-    known = {*_OWN, *_OPTIONAL, *(cast(dict, DEFAULT_MLFLOW_SETTINGS["configs"]) if options.get("tracking") else ())}
+    known = {
+        *_OWN,
+        *_OPTIONAL,
+        DEBUG,
+        *(cast(dict, DEFAULT_MLFLOW_SETTINGS["configs"]) if options.get("tracking") else ()),
+    }
     for name, value in options.items():
         if name in known or any(f"@{name}" in str(other) for other in options.values()):
             continue

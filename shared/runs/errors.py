@@ -28,7 +28,7 @@ class InputError(ValueError):
 
 
 class NoUsableCaseError(ValueError):
-    """No case passed the input check; the message lists every failure.
+    """No case passed the input check; the message tells the first failure, and that the log has the others.
 
     Args:
         failures: the failures as recorded by the door (keys ``file``, ``key``, ``error``, ``remedy``).
@@ -39,8 +39,9 @@ class NoUsableCaseError(ValueError):
         self.failures = list(failures)
 
     def __str__(self) -> str:
-        lines = [f"{f['file']} (key '{f['key']}'): {f['error']}. {f['remedy']}." for f in self.failures]
-        return "\n  ".join([f"none of the {len(lines)} cases can be used:", *lines])
+        first, count = self.failures[0], len(self.failures)
+        others = f"none of the {count} cases can be used; the log above names all, the first is " if count > 1 else ""
+        return f"{others}{first['file']} (key '{first['key']}'): {first['error']}. {first['remedy']}."
 
 
 class WeightsError(ValueError):
@@ -48,7 +49,7 @@ class WeightsError(ValueError):
 
 
 class OutputError(ValueError):
-    """An output folder is in use by another run, or what it holds is of another run; the message names a remedy."""
+    """An output folder is in use, holds what is of another run, or cannot be written to; the message names a remedy."""
 
 
 class NonFiniteLossError(ArithmeticError):

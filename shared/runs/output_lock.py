@@ -32,20 +32,24 @@ class OutputLock:
         folders: made where they are missing, and removed if they stay empty; the same one may be named twice.
 
     Raises:
-        OutputError: another process uses one of them.
+        OutputError: another process uses one of them, or it cannot be written to.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
         for folder in sorted({Path(folder).resolve() for folder in folders}):
             new = not folder.is_dir()
-            folder.mkdir(parents=True, exist_ok=True)
             lock, owner = FileLock(folder / ".lock"), folder / ".lock_owner"
             try:
+                folder.mkdir(parents=True, exist_ok=True)
                 lock.acquire(timeout=_PATIENCE)
+                owner.write_text(f"{os.getpid()} on {socket.gethostname()}: {shlex.join(sys.argv)}", encoding="utf-8")
             except Timeout:
                 _refuse(folder, owner)
                 continue  # an earlier run of this very process
-            owner.write_text(f"{os.getpid()} on {socket.gethostname()}: {shlex.join(sys.argv)}", encoding="utf-8")
+            except OSError as error:
+                raise OutputError(
+                    f"{folder}: cannot be written to ({error.strerror}). Choose another folder"
+                ) from error
             weakref.finalize(self, _release, lock, owner, new)
             for file in folder.iterdir():
                 if _HALF_WRITTEN.fullmatch(file.name):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .command_line import check_options
+from .command_line import DEBUG, check_options, given_options
 from .freed_memory import keep_freed_memory as keep_it
+from .last_line import end_in_one_line
 from .output_lock import OutputLock
 
 
 class Start:
     """Check the options of the command line, then keep the run's folders from other runs until the process ends.
+
+    From here on errors end in one line, see :func:`~.last_line.end_in_one_line`; ``--debug true`` shows the whole.
 
     Args:
         folders: that the run writes to.
@@ -19,10 +22,11 @@ class Start:
 
     Raises:
         SystemExit: with code 1 and a message, an option that the configs do not have.
-        OutputError: another run uses one of the folders.
+        OutputError: another run uses one of the folders, or it cannot be written to.
     """
 
     def __init__(self, folders: Sequence[str] = (), rank: int = 0, keep_freed_memory: bool = False) -> None:
+        end_in_one_line(debug=str(given_options().get(DEBUG)).lower() == "true")
         check_options()
         self.lock = OutputLock(folders) if rank == 0 else None
         if keep_freed_memory:

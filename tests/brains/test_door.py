@@ -190,7 +190,7 @@ def test_no_failure_concludes_silently_and_no_case_stops(tmp_path):
     good, none = Door([case_of(save(tmp_path / "x.nii.gz"))]), Door([case_of(tmp_path / "y.nii.gz")])
     good.require_some()
     good.conclude()
-    with pytest.raises(NoUsableCaseError, match="none of the 1 cases.*\n.*y.nii.gz"):
+    with pytest.raises(NoUsableCaseError, match="^[^ ]*y.nii.gz"):
         none.require_some()
 
 

@@ -63,7 +63,7 @@ def test_bad_weights_end_the_run_before_anything_is_written(itermask3d, image, t
     make(weights)
     done = itermask3d.run("inference.json", {**FAST, "image": image, "weights": weights, "output_dir": out})
     assert done.returncode not in (0, 2)
-    assert re.search(f"WeightsError: {re.escape(str(weights))}: {message}", done.stderr)
+    assert re.search(f"error: {re.escape(str(weights))}: {message}", done.stderr)
     assert not out.exists() or not list(out.iterdir())
     assert not (tmp_path / "victim").exists()
 

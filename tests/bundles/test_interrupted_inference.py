@@ -87,7 +87,7 @@ def stopped(run, tmp_path_factory) -> SimpleNamespace:
 
 def test_a_second_run_in_the_folder_is_refused(stopped):
     assert stopped.second.returncode == 1
-    message = f"OutputError: {stopped.out}: in use by another run, process {stopped.pid} on .*choose another folder"
+    message = f"error: {stopped.out}: in use by another run, process {stopped.pid} on .*choose another folder"
     assert re.search(message, stopped.second.stderr)
 
 
@@ -101,7 +101,7 @@ def test_the_rest_is_done_after_ctrl_c_and_all_is_as_without_it(run, stopped):
 
     foreign = run.bundle.run("inference.json", {**stopped.options, "seed": 7, "resume": True})
     assert foreign.returncode == 1
-    assert re.search(f"OutputError: {stopped.out}: '.*' is from another command, or weights or", foreign.stderr)
+    assert re.search(f"error: {stopped.out}: '.*' is from another command, or weights or", foreign.stderr)
 
     done = run.bundle.run("inference.json", {**stopped.options, "resume": True})
     assert done.returncode == 0, done.stderr

@@ -54,7 +54,7 @@ def test_direct_mode_translates_the_t1(mmccd, subject, tmp_path):
 
 DIRECT = "inference.json inference_direct.json"
 REFUSED = {  # configs, options, what is said
-    "direct without T1": (DIRECT, {}, "DataListError: --image FILE needs the t1 of the same session.* pass --t1 FILE"),
+    "direct without T1": (DIRECT, {}, "error: --image FILE needs the t1 of the same session.* pass --t1 FILE"),
     "direct with T1 elsewhere": (
         DIRECT,
         {"t1": "beside_t1.nii.gz"},

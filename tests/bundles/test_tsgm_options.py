@@ -89,15 +89,15 @@ def test_baselines_are_calibrated_and_evaluated(tsgm, subjects, baseline, tmp_pa
 REFUSED = {  # options, what is said
     "4d without names": (
         {"image": "volumes.nii.gz"},
-        r"none of the 1 cases can be used:\s.*volumes.nii.gz.*holds 3 volumes.*Name the volumes.*--channels",
+        r"error: .*volumes.nii.gz.*holds 3 volumes.*Name the volumes.*--channels",
     ),
     "unknown name of a volume": (
         {"image": "volumes.nii.gz", "channels": "['flair','t1','t1c']"},
-        r"DataListError: --channels \['flair', 't1', 't1c'\]: a list with a name for each volume, of t1, ",
+        r"error: --channels \['flair', 't1', 't1c'\]: a list with a name for each volume, of t1, ",
     ),
     "unknown file": (
         {"t1": "slice_t1.nii.gz", "t2": "slice_t1.nii.gz"},
-        r"DataListError: --t2 FILE: not one of the sequences in use \(t1\)",
+        r"error: --t2 FILE: not one of the sequences in use \(t1\)",
     ),
     "unknown sequence": (
         {"image": "slice_t1.nii.gz", "sequence": "t2"},
@@ -105,7 +105,7 @@ REFUSED = {  # options, what is said
     ),
     "two sources": (
         {"flair": "slice_flair.nii.gz", "image": "slice_flair.nii.gz"},
-        "DataListError: pass the sequences of one brain .*; --flair and --image given",
+        "error: pass the sequences of one brain .*; --flair and --image given",
     ),
 }
 

@@ -32,7 +32,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_overwrites_nothing(who
     before = hashes(out)
     done = TRAININGS[name].run(whole(name).options(out, max_epochs=3, learning_rate=1e30))
     assert done.returncode == 1
-    (message,) = set(re.findall(r"NonFiniteLossError: (.*)", done.stderr))
+    (message,) = set(re.findall(r"error: (.*)", done.stderr))
     assert re.match(r".* (is|are) (nan|inf|not finite) at step \d+ \(epoch 1\), learning rate 1e\+30", message)
     if "cases" in message:
         named = re.search("cases (.*?)[.] Look at these", message)[1].split(", ")

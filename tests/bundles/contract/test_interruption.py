@@ -35,7 +35,7 @@ def stopped(request: pytest.FixtureRequest, whole: WholeTrainings, tmp_path_fact
 def test_a_second_training_in_one_of_the_folders_is_refused(stopped):
     for done in stopped.refused:
         assert done.returncode == 1
-        assert re.search(f"OutputError: {stopped.out}: in use by another run, process {stopped.pid} on .*", done.stderr)
+        assert re.search(f"error: {stopped.out}: in use by another run, process {stopped.pid} on .*", done.stderr)
     assert not (stopped.out / "other").exists()
 
 

@@ -1,0 +1,79 @@
+"""A command that an error of ours ends says so in one line: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+_PACKAGE = __name__.rpartition(".runs.")[0]
+_OURS = (f"{_PACKAGE}.", "tools.", "__main__")  # modules whose errors speak to the user
+_NOT_ALLOWED = "Choose a place that may be written to, such as another --output_dir"
+_NO_SPACE = "Free some space, or choose another place, such as another --output_dir"
+_OF_THE_MACHINE = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NOT_ALLOWED),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_SPACE),
+}
+
+
+def end_in_one_line(debug: bool = False) -> None:
+    """Print an error that nothing catches as one line, where it is ours; the exit code stays 1.
+
+    Ours is what a ``raise`` statement of this package or of the tools raised, or a disk that takes nothing more. MONAI
+    wraps it in errors of its own, which are left out. Any other error is a fault of the program, and is shown whole.
+    torchrun, which has the last word where it started this process, is told the line.
+
+    Args:
+        debug: show the whole of ours too, before the line.
+    """
+
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        line = last_line(error)
+        if debug or not line:
+            sys.__excepthook__(kind, error, trace)
+        if line:
+            print(line, file=sys.stderr)
+            _tell_torchrun(line)
+
+    sys.excepthook = end
+
+
+def last_line(error: BaseException) -> str:
+    """What a user is told of an error, or of the one of ours that caused it, in one line; "" of any other error."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by Ctrl-C"
+    for cause in _causes(error):
+        if _is_ours(cause):
+            return "error: " + "; ".join(line.strip() for line in str(cause).splitlines())
+        if isinstance(cause, OSError) and cause.errno in _OF_THE_MACHINE:
+            return f"error: {cause.filename or 'a file'}: {cause.strerror}. {_OF_THE_MACHINE[cause.errno]}."
+    return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, what that was raised from, and so on."""
+    while error:
+        yield error
+        error = error.__cause__
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether a ``raise`` statement of ours made it: a slip of the program comes from any other kind of line."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames or not frames[-1][0].f_globals["__name__"].startswith(_OURS):
+        return False
+    (place,) = traceback.StackSummary.extract(frames[-1:])
+    return str(place.line).startswith("raise ")
+
+
+def _tell_torchrun(line: str) -> None:
+    """Leave the line where torchrun looks for the traceback that it prints of a process that failed."""
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        about = {"py_callstack": line, "timestamp": str(int(time.time()))}
+        Path(file).write_text(json.dumps({"message": {"message": line, "extraInfo": about}}), encoding="utf-8")

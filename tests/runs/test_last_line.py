@@ -1,0 +1,93 @@
+"""The one line that ends a command: of errors of ours and of a full disk; faults of the program are shown whole."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from shared.diffusion.noise_levels import even_timesteps
+from shared.runs.errors import DataListError
+from shared.runs.facts import facts_of
+from shared.runs.last_line import last_line
+from shared.runs.weights import load_weights, sha256
+from tests.helpers.paths import ROOT
+
+NETWORK = torch.nn.Linear(1, 1)
+
+
+def raised(call, *arguments) -> BaseException:
+    """What a call raises, as MONAI hands it on: wrapped twice."""
+    try:
+        try:
+            try:
+                call(*arguments)
+            except Exception as error:
+                raise RuntimeError("Failed to instantiate component 'scripts.shared.x'\n set '_mode_=debug'") from error
+        except Exception as error:
+            raise RuntimeError("Failed to evaluate ConfigExpression") from error
+    except RuntimeError as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_errors_of_ours_are_one_line_without_what_wraps_them(tmp_path: Path):
+    missing = tmp_path / "model.pt"
+    said = f"error: {missing}: weights missing. Train with configs/train.json, or copy a released model.pt there."
+    assert last_line(raised(load_weights, NETWORK, missing)) == said
+    missing.write_text("<html>")  # an error that was raised from another one
+    assert last_line(raised(load_weights, NETWORK, missing)).endswith("Download it again.")
+    assert last_line(raised(even_timesteps, 0, 1000)).startswith("error: steps is 0; choose 1 to 1000")
+
+
+def test_several_lines_become_one():
+    error = DataListError("first\n  second")
+    error.__traceback__ = raised(load_weights, NETWORK, "none").__cause__.__cause__.__traceback__
+    assert last_line(error) == "error: first; second"
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.ENOSPC, "Free some space"), (errno.EFBIG, "Free some space"), (errno.EROFS, "may be written to")],
+)
+def test_a_disk_that_takes_nothing_is_named_with_a_remedy(code: int, remedy: str):
+    said = last_line(OSError(code, "told by the machine", "map.nii.gz"))
+    assert said.startswith("error: map.nii.gz: told by the machine. ") and remedy in said
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [(sha256, ("no such file",)), (sha256, (None,)), (facts_of, (SimpleNamespace(meta={"facts": ["1", "2"]}),))],
+)
+def test_slips_of_the_program_have_no_line(call, arguments: tuple):
+    """The last is a ValueError of Python's in a function of ours: too many values to unpack."""
+    assert last_line(raised(call, *arguments)) == ""
+
+
+def command(*lines: str) -> subprocess.CompletedProcess[str]:
+    code = "\n".join(["from shared.runs.last_line import end_in_one_line", *lines])
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+FAIL = "from shared.runs.tables import write_csv", "from shared.cases.datalists import gather_cases", "gather_cases()"
+
+
+def test_the_command_ends_with_the_line_and_with_debug_shows_all_before():
+    done = command("end_in_one_line()", *FAIL)
+    assert (
+        done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.startswith("error: pass exactly one of")
+    )
+    whole = command("end_in_one_line(debug=True)", *FAIL)
+    assert whole.returncode == 1 and whole.stderr.splitlines()[-1] == done.stderr.strip()
+    assert whole.stderr.startswith("Traceback") and "gather_cases" in whole.stderr
+
+
+def test_a_slip_keeps_its_traceback_and_ctrl_c_has_none():
+    done = command("end_in_one_line()", "{}['key']")
+    assert done.returncode == 1 and done.stderr.startswith("Traceback") and done.stderr.endswith("KeyError: 'key'\n")
+    assert command("end_in_one_line()", "raise KeyboardInterrupt").stderr == "stopped by Ctrl-C\n"
