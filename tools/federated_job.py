@@ -18,6 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+
+from shared.runs.command_line import as_meant, wanted_value
 from shared.runs.tables import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,22 +93,29 @@ def write_job(given: argparse.Namespace, options: Mapping[str, Any]) -> None:
     write_json(job / "meta.json", {"name": bundle.name, "min_clients": len(given.site), "deploy_map": deployed})
 
 
-def typed_options(words: Sequence[str]) -> dict[str, Any]:
-    """Of ``--key value`` pairs, values as JSON where they are.
+def typed_options(words: Sequence[str], config: Path) -> dict[str, Any]:
+    """Of ``--key value`` pairs, values as JSON where they are, or as text where the config has a text.
 
     Raises:
-        ValueError: an option without a value, or a value without an option.
+        ValueError: an option without a value, a value without an option, a text where a number or a bool is wanted.
     """
     if len(words) % 2 or not all(key.startswith("--") for key in words[::2]):
         raise ValueError(f"write '--key value' after '--', not {' '.join(words)}")
 
-    def typed(value: str) -> Any:
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
+    configs = ConfigParser(ConfigParser.load_config_file(config))
 
-    return {key.removeprefix("--"): typed(value) for key, value in zip(words[::2], words[1::2])}
+    def typed(name: str, text: str) -> Any:
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        try:
+            return as_meant(value, text, wanted_value(configs, name))
+        except ValueError as problem:
+            raise ValueError(f"option --{name}: {problem}") from None
+
+    names = [key.removeprefix("--") for key in words[::2]]
+    return {name: typed(name, text) for name, text in zip(names, words[1::2])}
 
 
 def site_and_data(entry: str) -> tuple[str, str]:
@@ -130,7 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words[:end])
     given.site = dict(given.site)
     try:
-        if not (given.bundle / "configs" / "train.json").is_file():
+        config = given.bundle / "configs" / "train.json"
+        if not config.is_file():
             raise ValueError(f"{given.bundle} has no configs/train.json: give the folder of a bundle")
         if given.initial_weights and not (given.bundle / given.initial_weights).is_file():
             raise ValueError(
@@ -138,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.job.exists():
             raise ValueError(f"{given.job} exists: name a new folder")
-        write_job(given, typed_options(words[end + 1 :]))
+        write_job(given, typed_options(words[end + 1 :], config))
     except ValueError as problem:
         print(f"federated_job: {problem}", file=sys.stderr)
         return 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+
+from monai.bundle import run
 
 from .command_line import DEBUG, check_options, given_options
 from .freed_memory import keep_freed_memory as keep_it
@@ -13,6 +16,7 @@ from .output_lock import OutputLock
 class Start:
     """Check the options of the command line, then keep the run's folders from other runs until the process ends.
 
+    Where an option has been read as another value than is meant, the command is run as meant, and ends here.
     From here on errors end in one line, see :func:`~.last_line.end_in_one_line`; ``--debug true`` shows the whole.
 
     Args:
@@ -21,13 +25,16 @@ class Start:
         keep_freed_memory: faster 3D networks on a CPU, see :func:`~.freed_memory.keep_freed_memory`.
 
     Raises:
-        SystemExit: with code 1 and a message, an option that the configs do not have.
+        SystemExit: with code 1 and a message, an option that the configs do not have; with 0, all is done.
         OutputError: another run uses one of the folders, or it cannot be written to.
     """
 
     def __init__(self, folders: Sequence[str] = (), rank: int = 0, keep_freed_memory: bool = False) -> None:
         end_in_one_line(debug=str(given_options().get(DEBUG)).lower() == "true")
-        check_options()
+        if words := check_options():
+            sys.argv += words
+            run(**{**given_options(), "init_id": "done"})  # initialize has been run
+            raise SystemExit(0)
         self.lock = OutputLock(folders) if rank == 0 else None
         if keep_freed_memory:
             keep_it()

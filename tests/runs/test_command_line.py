@@ -49,12 +49,70 @@ def test_options_are_read_as_monai_reads_them(command):
         ("--tracking", "mlflow", "--experiment_name", "one", "--run_name", "first"),
         ("--finalize", "$print('done')"),
         ("--posterior_mean", "False"),
-        ("--posterior_mean", "true"),
+        ("--debug", "true"),
     ],
 )
 def test_options_of_the_configs_and_of_monai_pass(command, words):
     command(*words)
-    check_options()
+    assert check_options() == []
+
+
+TEXTS = [
+    "20240115",
+    "2024_01_15",
+    "007",
+    "1e5",
+    "my,out",
+    "None",
+    "True",
+    "[a]",
+    "(1)",
+    "{a: 1}",
+    "0x1f",
+    "...",
+    "run#2",
+]
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "ﬁlm", "e\u0301", "1.50", "-5", "a'b", '"', "true", " x "])
+def test_text_stays_text_where_the_configs_have_a_text(command, text):
+    """Of a path (an expression), of an empty text, of a reference to a text, in each form of an option."""
+    for words in (["--output_dir", text], [f"--image={text}"], ["-datalist", text], [f"--sequence={text}"]):
+        name = words[0].split("=")[0].lstrip("-")
+        command("--steps", "5", *words)
+        sys.argv += check_options()
+        assert given_options()[name] == text and given_options()["steps"] == 5
+        assert check_options() == []
+
+
+def test_a_text_in_quotes_of_its_own_is_meant_without_them(command):
+    command("--output_dir", "'2024_01_15'", '--image="a b"')
+    assert check_options() == []
+    assert (given_options()["output_dir"], given_options()["image"]) == ("2024_01_15", "a b")
+
+
+def test_numbers_in_a_file_of_arguments_are_text_too(command, tmp_path):
+    (tmp_path / "args.json").write_text(json.dumps({"output_dir": 20240115, "resume": "no", "steps": 5}))
+    command("--args_file", str(tmp_path / "args.json"))
+    assert check_options() == ["--output_dir='20240115'", "--resume=False"]
+
+
+@pytest.mark.parametrize("name", ["posterior_mean", "amp", "resume"])
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("false", False), ("no", False), ("0", False), ("False", False), ("off", False), ("FALSE", False)]
+    + [("true", True), ("yes", True), ("1", True), ("True", True)],
+)
+def test_true_and_false_are_meant_in_every_spelling(command, name, text, meant):
+    """Of ``amp`` the configs have an expression."""
+    command(f"--{name}", text)
+    sys.argv += check_options()
+    assert given_options()[name] is meant and check_options() == []
+
+
+def test_other_values_are_read_as_monai_reads_them(command):
+    command("--channels", "t1,flair", "--steps", "5", "--dataloader#pin_memory", "false", "--weights", "'a' 'b'")
+    assert check_options() == ["--dataloader#pin_memory=False"]
 
 
 @pytest.mark.parametrize(
@@ -67,10 +125,11 @@ def test_options_of_the_configs_and_of_monai_pass(command, words):
         (("--displayable_configs#sampels", "2"), "did you mean --displayable_configs::samples?"),
         (("--experiment_name", "one"), "option --experiment_name is unknown: the configs have none like it"),
         (("--seed", "first"), "option --seed: 'first' is a text. Write a number, such as 0"),
-        (
-            ("--posterior_mean", "false"),
-            "option --posterior_mean: 'false' is a text, which counts as true. Write True or False",
-        ),
+        (("--posterior_mean", "perhaps"), "option --posterior_mean: 'perhaps' is neither true nor false. Write one of"),
+        (("--amp", "2"), "option --amp: '2' is neither true nor false"),
+        (("--output_dir",), "option --output_dir: its value is missing"),
+        (("--image", "--steps", "5"), "option --image: its value is missing"),
+        (("--output-dir", "--steps", "5"), "option --output_dir: its value is missing"),
     ],
 )
 def test_others_end_the_run_with_a_suggestion(command, words, message):

@@ -21,6 +21,7 @@ MACDM = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 def test_a_job_has_one_app_for_the_server_and_one_with_its_own_data_for_each_site(tmp_path):
     sites = ["--site", "a=/data/a", "--site", "b=/data/b"]
     options = ["--rounds", "3", "--local_epochs", "2", "--", "--size", "32", "--amp", "false", "--weights", "[1, 1, 1]"]
+    options += ["--output_dir", "20240115", "--resume", "no"]
     assert federated_job.main([str(MACDM), str(tmp_path / "job"), *sites, *options]) == 0
     meta = json.loads((tmp_path / "job" / "meta.json").read_text())
     assert meta["deploy_map"] == {"app_server": ["server"], "app_a": ["a"], "app_b": ["b"]}
@@ -33,6 +34,7 @@ def test_a_job_has_one_app_for_the_server_and_one_with_its_own_data_for_each_sit
         assert algorithm["local_epochs"] == 2 and algorithm["bundle_root"] == str(MACDM)
         given = algorithm["train_kwargs"]
         assert (given["dataset_dir"], given["size"], given["amp"]) == (f"/data/{site}", 32, False)
+        assert (given["output_dir"], given["resume"]) == ("20240115", False), "text stays text"
         assert given["weights"] == [1, 1, 1] and algorithm["eval_kwargs"] == given
 
 
