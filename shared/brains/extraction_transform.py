@@ -31,7 +31,7 @@ class ExtractBraind(MapTransform):
     it has named (``case_id``) and checked.
 
     Args:
-        keys: images as read, ``1 X Y Z``.
+        keys: images as read, ``1 X Y Z``; the brain is that of the first, and the others are marked alike.
         mask_key: brain mask, ``1 X Y Z`` float 0/1.
         mode: "auto", or "never": a whole head is refused.
         slices: few slices, from which no brain can be extracted, are welcome.
@@ -64,7 +64,7 @@ class ExtractBraind(MapTransform):
             if is_head(image, why, self.slices) and not self.offer:
                 brain = torch.from_numpy(brain_of_head(image, self.device)[None])
                 d[self.mask_key] = MetaTensor(brain.float(), meta=d[key].meta)
-                d[key].meta[WHOLE_HEAD] = True
+                d[key].meta[WHOLE_HEAD] = d[WHOLE_HEAD] = True
             else:
                 check_extracted(image, why, self.slices, self.offer)
         return d

@@ -19,12 +19,13 @@ def image_of(data: np.ndarray) -> MetaTensor:
 
 
 def test_a_head_becomes_its_brain():
-    data = BrainMaskd("image")(ExtractBraind("image")({"image": image_of(head())}))
+    seen = {"image": image_of(head()), "stack": image_of(head())}
+    data = BrainMaskd("image")(ExtractBraind(["image", "stack"])(seen))
     found, true = np.asarray(data["brain_mask"][0]) > 0, np.pad(BRAIN != 0, 8)
     assert 2 * np.count_nonzero(found & true) / (np.count_nonzero(found) + np.count_nonzero(true)) > 0.96
     np.testing.assert_array_equal(np.asarray(data["image"][0]), np.where(found, head(), 0))
     assert torch.equal(data["brain_mask"].affine, data["image"].affine)
-    assert whole_heads(data["image"][None]) == [True]
+    assert whole_heads(data["image"][None]) == whole_heads(data["stack"][None]) == [True]
 
 
 @pytest.mark.parametrize(

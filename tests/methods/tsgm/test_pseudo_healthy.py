@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import Tensor
 
+from shared.brains.shading import ShadingRemoval
 from shared.brains.units import BACKGROUND
+from shared.brains.whole_head import WHOLE_HEAD
 from shared.methods.tsgm.inferer import TSGMInferer
 from shared.methods.tsgm.pseudo_healthy import IntensityFusionInferer, PseudoHealthyInferer
 from tests.helpers.facts import facts_of_batch
@@ -98,3 +101,34 @@ def test_intensities_alone_are_flair_less_a_share_of_t1(absent: tuple[str, ...],
     present = [n for n, name in enumerate(SEQUENCES) if name not in absent]
     assert (found[1:4][present] == BACKGROUND).all() and not found[4].any()
     assert facts_of_batch(result)[0]["network_evaluations"] == 0
+
+
+class Follows(PseudoHealthyInferer):
+    """The counterpart is the patient's own slice, as that of a network is where it sees no lesion."""
+
+    def _draw(
+        self, slices: Tensor, numbers: Sequence[int], present: Sequence[int], network: torch.nn.Module
+    ) -> tuple[Tensor, Tensor]:
+        self.seen = slices
+        return slices, slices[None]
+
+
+def test_shading_of_a_whole_head_is_removed_before_the_drawing_and_given_back_to_the_counterparts():
+    brain = torch.ones(24, 24, 4)
+    gains = torch.exp(torch.linspace(-0.3, 0.3, 24))[:, None, None] * brain, brain
+    images = torch.stack([5 * gains[0], torch.full_like(brain, torch.nan), 5 * gains[1]]) + BACKGROUND
+    batch = torch.stack([torch.cat([images, brain[None]])] * 2)
+    heads = MetaTensor(batch, meta={WHOLE_HEAD: torch.tensor([False, True])})
+    inferer = Follows(SEQUENCES, BRIGHT, WEIGHTS, shading=ShadingRemoval(degree=2, heads_only=True), amp=False)
+    results = inferer(heads, torch.nn.Identity())
+    close(inferer.seen, torch.full_like(inferer.seen, 0.5), atol=1e-3)  # of the head, the last one
+    for found in results:
+        close(found[1:4], images, atol=1e-4)
+    prepared, head = facts_of_batch(results)
+    assert "shading_t1" not in prepared
+    assert head["shading_t1"] == pytest.approx(float(gains[0].log().std()), rel=0.01)
+    assert head["shading_flair"] == pytest.approx(0, abs=1e-3)
+    assert head["notes"] == [
+        "t1: the scan is shaded: its brightness varies by 18 % across the brain (standard deviation); "
+        "this was removed before the comparison"
+    ]
