@@ -20,7 +20,6 @@ from ...brains.units import BACKGROUND, P90, denormalise, from_half_median_units
 from ...runs.facts import with_facts
 from ..autocast import AutocastInferer
 
-
 NO_REMOVAL = ShadingRemoval(degree=0)
 
 
