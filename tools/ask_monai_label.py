@@ -19,7 +19,7 @@ import numpy as np
 import requests
 from PIL import Image
 
-from shared.cases.folder_cases import NIFTI
+from shared.cases.file_names import LABEL, NIFTI, OVERLAY, stem_of
 from shared.radiographs.screen import to_screen
 from shared.reports.radiograph_grid import outlined, picture_grid
 from shared.runs.files import replacing
@@ -93,10 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # requests' own are of this kind
         print(f"ask_monai_label: {error}. The server's log says more, if it is running", file=sys.stderr)
         return 1
-    label = given.output_dir / f"{given.image.name.split('.')[0]}_label{extension(given.image)}"
+    label = given.output_dir / f"{stem_of(given.image)}_{LABEL}{extension(given.image)}"
     with replacing(label) as temporary:
         temporary.write_bytes(content)
-    picture = label.with_name(label.name.replace(f"_label{extension(given.image)}", "_overlay.png"))
+    picture = label.with_name(f"{stem_of(given.image)}_{OVERLAY}.png")
     with replacing(picture) as temporary:
         temporary.write_bytes(overlay(*shown(given.image, label)))
     print(f"{label}\n{picture}")

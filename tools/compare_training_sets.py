@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.cases.datalists import read_section
+from shared.cases.datalist_files import read_section
 from shared.cases.splits import check_splits
 from shared.evaluation.training_sets import MEASURES, compare_training_sets
 from shared.reports.page import failed_cases, write_page

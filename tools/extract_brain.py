@@ -29,7 +29,8 @@ def extract(folder: Path, out: Path, device: str = "cpu") -> None:
     """
     from shared.brains.head_masks import HeadMasks  # late: --help answers at once
     from shared.cases.checked_cases import CheckedCases
-    from shared.cases.folder_cases import is_image_name, nifti_files, split_sequence
+    from shared.cases.folder_cases import FoundCases
+    from shared.cases.folder_files import read_folder
     from shared.runs.errors import DataListError
 
     if out.resolve().is_relative_to(folder.resolve()):
@@ -37,11 +38,15 @@ def extract(folder: Path, out: Path, device: str = "cpu") -> None:
     masks = HeadMasks(str(out), device=device)
     if masks.offer:
         raise DataListError(f"deepbet is not installed: {masks.offer}")
-    heads = [
-        {"case_id": stem, "image": str(file), "sequence": split_sequence(stem, "image")[1]}
-        for file, stem in nifti_files(folder).items()
-        if is_image_name(stem)
-    ]
+    files, passed_over = read_folder(folder)
+    heads = FoundCases(
+        (
+            {"case_id": file.stem, "image": str(file.path), "sequence": file.name.sequence or "image"}
+            for file in files
+            if file.name.kind == "image"
+        ),
+        passed_over,
+    )
     if not heads:
         raise DataListError(f"0 images below {folder}: its NIfTI files are named as masks or outputs")
 

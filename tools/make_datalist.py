@@ -2,12 +2,15 @@
 
 KIND says how SOURCE is laid out:
 
-- ``folder``: NIfTI files, ``<subject>_<sequence>.nii.gz`` or one file per subject (then ``--sequence``), at any depth,
-  with ``<subject>_label`` and ``<subject>_brain_mask`` beside them. Files of one patient are kept together when their
-  path holds the same ``sub-XXX``, or names that differ in ``_ses-1``, ``_visit2``, ``_run-1``, ``_tp1`` only.
+- ``folder``: NIfTI files whose names hold a subject and a sequence in any order and case, such as
+  ``anna_t1_brain.nii.gz`` or ``BraTS-GLI-00001-000-t2f.nii.gz``, or that lie in a folder for each subject or sequence.
+  ``--sequence`` says which it is where no name does, ``--channels`` what nnU-Net's ``_0000``, ``_0001`` are. Labels
+  (``seg``, ``label``, ``lesion``, ``gt``, ``labelsTr``) and brain masks (``brain_mask``) go to the scan of their name.
+  The patient is the ``sub-XXX`` in the path, the folder of a subject, or the name without ``_ses-1``, ``_visit2``.
 - ``bids``: ``sub-*/[ses-*/]anat/*_{T1w,T2w,FLAIR,PDw}.nii.gz``; a session is a case and all of a subject stay together.
-  Sessions without ``--sequence`` are left out. Brain and lesion masks in the space of the scan (``*_desc-brain_mask``,
-  ``*_label-lesion_mask``) are taken from ``derivatives``.
+  Sessions without ``--sequence`` are left out. Masks of brain and lesions (``*_desc-brain_mask``,
+  ``*_label-lesion_mask``), also in ``derivatives``, go to the scan whose entities they have, or are the only one of the
+  session. A scan whose mask cannot be told is left out and named, with exit code 2.
 - ``brats2020``, ``brats2021``: the folder of ``BraTS20_Training_001``, ... or of ``BraTS2021_00000``, ...
 - ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
   labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
@@ -31,15 +34,16 @@ import argparse
 import csv
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.cases import datalists
-from shared.cases.datalists import SEQUENCES, gather_cases
-from shared.cases.folder_cases import split_sequence, subjects_of_folder
+from shared.cases.datalist_files import PATHS, read_datalist, resolve_path
+from shared.cases.datalists import gather_cases
+from shared.cases.file_names import SEQUENCES, split_sequence
+from shared.cases.folder_cases import FoundCases, subjects_of_folder
+from shared.cases.radiograph_cases import MASKS
 from shared.cases.splits import SECTIONS, check_splits, split_by_patient
 from shared.datasets.bids_cases import bids_cases
 from shared.datasets.implants import implanted_sections
@@ -50,20 +54,17 @@ from shared.runs.tables import write_json
 
 Case = dict[str, Any]
 _SECTION_OF = {"train": "training", "val": "validation", "test": "test"}
-_VISIT = re.compile(r"_(ses|session|visit|run|tp|timepoint)[-_]?\w*$", re.IGNORECASE)
 _IMPLANTED_LESIONS = Path(__file__).with_name("implanted_lesions.csv")
-_PATHS = ("image", "t1", "t1ce", "t2", "flair", "pd", "brain_mask", "label", "tibia_mask", "lesion_mask")
+_PATHS = (*PATHS, *MASKS)
 
 
 def folder_cases(source: Path, options: argparse.Namespace) -> list[Case]:
     """Cases of a folder of NIfTI files; the sequences of one subject are one case."""
-    cases: list[Case] = list(subjects_of_folder(source.resolve(), options.sequence))
-    for case in cases:
-        bids = re.search(r"sub-[A-Za-z0-9]+", case["case_id"])
-        patient = bids.group() if bids else _VISIT.sub("", case["case_id"])
-        if patient != case["case_id"]:
-            case["patient_id"] = patient
-    return cases
+    found = subjects_of_folder(source.absolute(), options.sequence or "", options.channels)
+    return FoundCases(
+        ({k: v for k, v in case.items() if k != "patient_id" or v != case["case_id"]} for case in found),
+        found.passed_over,
+    )
 
 
 def brats_cases(source: Path, options: argparse.Namespace) -> list[Case]:
@@ -113,7 +114,7 @@ def ms_mni_sections(source: Path, options: argparse.Namespace) -> dict[str, list
     cases = []
     for folder in sorted(f for f in source.iterdir() if f.is_dir()):
         paths = {
-            key: folder / f"{name}.nii.gz" for key, name in {"label": "lesion", **{s: s for s in _PATHS[1:6]}}.items()
+            key: folder / f"{name}.nii.gz" for key, name in {"label": "lesion", **{s: s for s in SEQUENCES}}.items()
         }
         cases.append({"case_id": folder.name, **{key: str(path) for key, path in paths.items() if path.exists()}})
     return {"training": [], "validation": [], "test": cases}
@@ -132,11 +133,11 @@ def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list
     if not files:
         raise DataListError(f"0 datalists (*.json) below {source}")
     for file in files:
-        listed = _load(file)
+        listed = read_datalist(file)
         for section in SECTIONS:
             for case in listed.get(section, []):
                 base = file.parent.absolute()
-                case = {k: datalists.resolve_path(v, base) if k in _PATHS else v for k, v in case.items()}
+                case = {k: resolve_path(v, base) if k in _PATHS else v for k, v in case.items()}
                 present = [s for s in SEQUENCES if s in case]
                 if len(present) == 1:
                     case["image"] = case.pop(present[0])
@@ -147,7 +148,7 @@ def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list
 # KIND -> cases to be dealt out, or sections where the source brings its split. A new KIND is one line here.
 KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, list[Case]]]] = {
     "folder": folder_cases,
-    "bids": lambda source, options: bids_cases(source.resolve(), options.sequence),
+    "bids": lambda source, options: bids_cases(source.absolute(), options.sequence or "t1"),
     "brats2020": brats_cases,
     "brats2021": brats_cases,
     "msd": lambda source, options: msd_cases(
@@ -203,21 +204,33 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; exit code 1 with one line on stderr when no list can be made."""
+    """Run the command; exit code 1 with one line on stderr when no list can be made, 2 where cases were left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("source", type=Path, metavar="SOURCE")
     parser.add_argument("output", type=Path, metavar="OUTPUT.json")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
-    help_of_sequence = "of files whose name says none (folder), or that every case must have (bids)"
-    parser.add_argument("--sequence", choices=SEQUENCES, default="t1", help=help_of_sequence)
+    help_of_sequence = "of files whose name says none (folder), or that every case must have (bids: t1)"
+    parser.add_argument("--sequence", choices=SEQUENCES, help=help_of_sequence)
+    help_of_channels = "sequences that nnU-Net numbers _0000, _0001 ..., in their order (folder)"
+    parser.add_argument(
+        "--channels", nargs="+", choices=SEQUENCES, default=(), metavar="SEQUENCE", help=help_of_channels
+    )
     options = parser.parse_args(arguments)
     try:
         if not options.source.is_dir():
             raise DataListError(f"{options.source} is not a folder")
         found = KINDS[options.kind](options.source, options)
+        refused: list[Case] = []
+        if isinstance(found, FoundCases):
+            refused = [case for case in found if "reason" in case]
+            for note in found.passed_over:
+                print(f"no cases: {note}", file=sys.stderr)
+            for case in refused:
+                print(f"'{case['case_id']}' left out: {case['reason']}. {case['remedy']}.", file=sys.stderr)
         if isinstance(found, list):
+            found = [case for case in found if case not in refused]
             sections = split_by_patient(found, options.fractions, options.seed)
             split: dict[str, Any] = {"seed": options.seed, "fractions": list(options.fractions)}
         else:
@@ -227,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"make_datalist: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: " + ", ".join(f"{len(sections[s])} {s}" for s in SECTIONS) + " cases")
-    return 0
+    return 2 if refused else 0
 
 
 if __name__ == "__main__":

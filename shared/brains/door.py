@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..cases.checked_cases import CheckedCases
-from ..cases.datalists import SEQUENCES, named
+from ..cases.datalists import named
+from ..cases.file_names import SEQUENCES
+from ..cases.folder_cases import FoundCases
 from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
 from .checks import check_brain, check_companion, check_same_grid, check_values
@@ -65,7 +67,8 @@ class Door(CheckedCases):
             return checked.case, notes + absent
 
         show_from = 6 if head_masks is None else 2  # an extraction takes seconds
-        super().__init__([named(case) for case in cases], check, show_from=show_from)
+        passed_over = cases.passed_over if isinstance(cases, FoundCases) else ()
+        super().__init__(FoundCases(map(named, cases), passed_over), check, show_from=show_from)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def check_case(
         missing = case.get("missing", key)
         remedy = "Add it to the datalist, "
         remedy += "or choose another sequence with --sequence" if missing == key else f"each case needs its {missing}"
-        raise InputError(case["case_id"], missing, case.get("reason", "has no image"), remedy)
+        raise InputError(case["case_id"], missing, case.get("reason", "has no image"), case.get("remedy", remedy))
     named = channels if key == "image" or channels is None else ()  # a file of one sequence has one volume
     volumes = read_channels(case["image"], key, named, slices)
     image = next((volume for volume in volumes if volume.key == primary), volumes[0])

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from ..cases.file_names import BRAIN_MASK
 from ..runs.errors import InputError
 from ..runs.files import replacing
 from ..runs.weights import sha256
@@ -48,7 +49,7 @@ class HeadMasks:
 
     def file(self, case: Mapping[str, Any]) -> Path:
         """Where the mask of a case goes."""
-        return self.folder / f"{case['case_id']}_brain_mask.nii.gz"
+        return self.folder / f"{case['case_id']}_{BRAIN_MASK}.nii.gz"
 
     def is_given(self, case: Mapping[str, Any]) -> bool:
         """Whether a case has a brain mask that was not extracted by a run with this folder."""

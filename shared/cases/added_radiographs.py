@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ..runs.errors import DataListError
-from .datalists import resolve_path
+from .datalist_files import read_datalist, resolve_path
 from .radiograph_cases import gather_radiographs
 from .splits import check_splits
 
@@ -32,13 +31,9 @@ def gather_with_generated(datalist: str, generated: str = "") -> list[dict[str, 
     added = gather_radiographs(generated, "training")
     if not added:
         raise DataListError(f"{generated}: its section 'training' is empty; no sample was accepted, draw more")
-    listed, made = (_listed(path) for path in (datalist, generated))
+    listed, made = (read_datalist(Path(resolve_path(path, Path.cwd()))) for path in (datalist, generated))
     try:
         check_splits({**listed, "training": listed["training"] + made["training"]})
     except DataListError as error:
         raise DataListError(f"{generated} does not go with {datalist}: {error}") from error
     return reference + added
-
-
-def _listed(path: str) -> dict[str, Any]:
-    return json.loads(Path(resolve_path(path, Path.cwd())).read_text(encoding="utf-8-sig"))

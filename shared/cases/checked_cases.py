@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
 from ..runs.errors import DataListError, InputError, NoUsableCaseError
+from .file_names import MAX_CASE_ID_BYTES
+from .folder_cases import FoundCases
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ class CheckedCases:
     Attributes:
         cases: what goes on of the good cases, each with ``warnings`` (list of str, the notes) added.
         failures: ``{"case_id", "file", "key", "error", "remedy"}`` of each bad case (its first problem).
+        passed_over: what else was where the cases were found, how many files and why.
     """
 
     def __init__(
@@ -36,8 +40,12 @@ class CheckedCases:
     ) -> None:
         self.cases: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
+        self.passed_over = cases.passed_over if isinstance(cases, FoundCases) else []
+        if self.passed_over:
+            logger.info("no cases: %s", "; ".join(self.passed_over))
         for case in tqdm(cases, desc=what, unit="case", disable=len(cases) < show_from):
             try:
+                _check_name(case)
                 good, notes = check(case)
             except InputError as error:
                 logger.error("case '%s' left out: %s", case["case_id"], error)
@@ -70,6 +78,13 @@ class CheckedCases:
             done = f"{len(self.cases)} of {len(self.cases) + len(self.failures)} cases done, left out"
             logger.error("%s:\n  %s", done, "\n  ".join(lines))
             raise SystemExit(2)
+
+
+def _check_name(case: Mapping[str, Any]) -> None:
+    size, most = len(os.path.basename(case["case_id"]).encode()), MAX_CASE_ID_BYTES
+    if size > most:
+        problem = f"its name has {size} bytes, too many for the names of its outputs (at most {most})"
+        raise InputError(case.get("image", case["case_id"]), "case_id", problem, "Rename it, or its folders")
 
 
 def _record(case: Mapping[str, Any], error: InputError) -> dict[str, str]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..runs.errors import DataListError
 from ..runs.tables import write_json
-from .folder_cases import NIFTI, cases_of_folder
-from .splits import check_splits
-
-SEQUENCES = ("t1", "t1ce", "t2", "flair", "pd")
+from .datalist_files import masks_of, read_section, resolve_listed, resolve_path
+from .file_names import SEQUENCES, stem_of
+from .folder_cases import FoundCases, cases_of_folder
 
 
 def gather_cases(
@@ -24,15 +20,14 @@ def gather_cases(
     section: str = "test",
     sequence: str = "t1",
     companions: Mapping[str, str | None] | None = None,
-) -> list[dict[str, str]]:
+) -> FoundCases:
     """List the cases of one image, of a folder, or of one section of a datalist.
 
     Args:
         image: a NIfTI file: one case, named after the file.
-        dataset_dir: a folder: one case per NIfTI below it, named after its relative path (parts joined by ``_``).
-            Files that end in ``_label``, ``_seg``, ``_lesion``, ``_mask``, ``_pseudo_healthy``, ``_uncertainty`` or
-            contain ``_anomaly_`` are no images; ``STEM_label`` and ``STEM_brain_mask`` go to the image ``STEM`` or
-            ``STEM_<sequence>``.
+        dataset_dir: a folder: one case per NIfTI below it, named after its relative path (parts joined by ``_``), with
+            its masks (:func:`~.folder_cases.cases_of_folder`). Masks, labels, what a bundle has written and files
+            whose name states another sequence are no cases.
         datalist: a Decathlon-style JSON list; its relative paths start at the list file.
         section: section of the datalist.
         sequence: sequence taken from a datalist, or the one that ``image`` and ``dataset_dir`` hold.
@@ -42,7 +37,8 @@ def gather_cases(
     Returns:
         Cases ``{"case_id", "image", "sequence"[, <companion> ...][, "brain_mask"][, "label"][, "group"]}``, paths
         absolute. ``sequence`` is ``"image"`` where a datalist says ``image``. A listed case that lacks the wanted
-        sequence (``image``) or a companion has a ``reason`` and the sequence ``missing``: the door reports it.
+        sequence (``image``) or a companion has a ``reason`` and the sequence ``missing``, and one of a folder whose
+        mask cannot be told also a ``remedy``: the door reports it.
 
     Raises:
         DataListError: not exactly one source given, nothing found, a wrong list, a repeated case, leakage, companions
@@ -60,8 +56,8 @@ def gather_cases(
         )
     if image:
         path = resolve_path(image, Path.cwd())
-        case = {"case_id": NIFTI.sub("", os.path.basename(path)), "image": path, "sequence": sequence}
-        return [{**case, **_companions_of_image(companions)}]
+        case = {"case_id": stem_of(path), "image": path, "sequence": sequence}
+        return FoundCases([{**case, **_companions_of_image(companions)}])
     if dataset_dir:
         if companions:
             raise DataListError(
@@ -70,7 +66,7 @@ def gather_cases(
             )
         return cases_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), sequence)
     list_file = Path(resolve_path(str(datalist), Path.cwd()))
-    return [_listed_case(case, list_file, sequence, companions) for case in read_section(list_file, section)]
+    return FoundCases(_listed_case(c, list_file, sequence, companions) for c in read_section(list_file, section))
 
 
 def _companions_of_image(companions: Mapping[str, str | None]) -> dict[str, str]:
@@ -82,50 +78,6 @@ def _companions_of_image(companions: Mapping[str, str | None]) -> dict[str, str]
     return files
 
 
-def resolve_path(path: str, base: Path) -> str:
-    """Absolute path of ``path``, relative to the folder ``base``; backslashes are separators unless such a file exists.
-
-    Symbolic links are kept.
-    """
-    literal = os.path.abspath(base / os.path.expanduser(path))
-    if "\\" in path and not os.path.exists(literal):
-        return os.path.abspath(base / os.path.expanduser(path.replace("\\", "/")))
-    return literal
-
-
-def read_section(list_file: Path, section: str) -> list[dict[str, Any]]:
-    """The cases of one section of a datalist as they stand, each with a ``case_id`` and a sequence or ``image``.
-
-    Raises:
-        DataListError: an unreadable or wrong list, a repeated case, leakage.
-    """
-    try:
-        datalist = json.loads(list_file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataListError(f"{list_file}: cannot be read ({error.strerror}); pass an existing LIST.json") from error
-    except ValueError as error:
-        raise DataListError(f"{list_file}: is not JSON ({error}); see python -m tools.make_datalist --help") from error
-    if not isinstance(datalist, dict) or not isinstance(datalist.get(section), list):
-        sections = (
-            ", ".join(k for k, v in datalist.items() if isinstance(v, list)) if isinstance(datalist, dict) else ""
-        )
-        raise DataListError(f"{list_file}: has no section '{section}' (sections: {sections or 'none'})")
-    for position, case in enumerate(datalist[section]):
-        if not isinstance(case, dict) or not isinstance(case.get("case_id"), str) or not case["case_id"]:
-            raise DataListError(f"{list_file}: case {position} of '{section}' lacks the key 'case_id' (a string)")
-        if re.search(r"[/\\]", case["case_id"]):
-            raise DataListError(f"{list_file}: case_id '{case['case_id']}' holds a slash; outputs are named after it")
-        if not any(case.get(key) for key in (*SEQUENCES, "image")):
-            raise DataListError(
-                f"{list_file}: case '{case['case_id']}' has none of the keys image, {', '.join(SEQUENCES)}"
-            )
-    try:
-        check_splits(datalist)
-    except DataListError as error:
-        raise DataListError(f"{list_file}: {error}") from error
-    return datalist[section]
-
-
 def _listed_case(
     listed: Mapping[str, Any], list_file: Path, sequence: str, companions: Iterable[str]
 ) -> dict[str, str]:
@@ -133,7 +85,7 @@ def _listed_case(
     if listed.get("group"):
         case["group"] = str(listed["group"])
     wanted = {"image": listed.get("image") or listed.get(sequence), **{name: listed.get(name) for name in companions}}
-    paths = {**wanted, **{key: listed.get(key) for key in ("brain_mask", "label")}}
+    paths = {**wanted, **masks_of(listed, sequence)}
     case.update(resolve_listed(paths, case["case_id"], list_file))
     if missing := [sequence if key == "image" else key for key, value in wanted.items() if not value]:
         present = ", ".join(key for key in ("image", *SEQUENCES) if listed.get(key))
@@ -142,21 +94,9 @@ def _listed_case(
     return case
 
 
-def resolve_listed(paths: Mapping[str, Any], case_id: str, list_file: Path) -> dict[str, str]:
-    """Absolute paths of the files of a listed case; those that are empty are left out.
-
-    Raises:
-        DataListError: an entry is no path.
-    """
-    for key, value in paths.items():
-        if value and not isinstance(value, str):
-            raise DataListError(f"{list_file}: key '{key}' of case '{case_id}' is not a path: {value!r}")
-    return {key: resolve_path(value, list_file.parent) for key, value in paths.items() if value}
-
-
 def named(case: Mapping[str, Any]) -> dict[str, Any]:
     """The case with a name and a sequence; one that lacks them, as MONAI Label lists it, is named after its image."""
-    case_id = NIFTI.sub("", os.path.basename(str(case.get("image", ""))))
+    case_id = stem_of(str(case.get("image", "")))
     return {"case_id": case_id, "sequence": "image", **case}
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.errors import DataListError
-from .datalists import read_section, resolve_listed, resolve_path
+from .datalist_files import read_section, resolve_listed, resolve_path
+from .file_names import stem_of
 
 MASKS = ("tibia_mask", "lesion_mask")
 
@@ -38,7 +39,7 @@ def gather_radiographs(
         )
     if given:
         files = {key: resolve_path(str(given[key]), Path.cwd()) for key in ("image", *MASKS) if key in given}
-        case_id = Path(files["image"]).name.split(".")[0]
+        case_id = stem_of(files["image"])
         return [{"case_id": case_id, **files, **{key: given[key] for key in given.keys() & {"class_label"}}}]
     list_file = Path(resolve_path(str(datalist), Path.cwd()))
     cases = []

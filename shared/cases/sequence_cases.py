@@ -7,12 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..runs.errors import DataListError
-from .datalists import SEQUENCES, gather_cases, read_section, resolve_listed, resolve_path
-from .folder_cases import NIFTI, split_sequence, subjects_of_folder
+from .datalist_files import PATHS, masks_of, read_section, resolve_listed, resolve_path
+from .datalists import gather_cases
+from .file_names import SEQUENCES, split_sequence, stem_of
+from .folder_cases import FoundCases, subjects_of_folder
 
 NAME_VOLUMES = """Name the volumes of a 4D --image in the order of the file: --channels "['flair','t1','t1ce','t2']\""""
 
-_FURTHER = ("brain_mask", "label", "group")
+_REFUSED = ("reason", "missing", "remedy")
 
 
 def gather_sequence_cases(
@@ -24,15 +26,15 @@ def gather_sequence_cases(
     section: str = "test",
     sequence: str = "flair",
     channels: Sequence[str] = (),
-) -> list[dict[str, str]]:
+) -> FoundCases:
     """List the cases of files of one brain, of a folder, or of one section of a datalist, with what each has.
 
     Args:
         sequences: that are used, in the method's fixed order; a case needs one of them.
         files: by sequence, of one brain in one session: one case; empty ones are ignored.
         image: a NIfTI file: one case, named after the file.
-        dataset_dir: a folder: one case per subject, from its files ``<subject>_<sequence>.nii.gz``, with its label and
-            brain mask as in :func:`~.datalists.gather_cases`.
+        dataset_dir: a folder: one case per subject, whose name and sequence its files state, with its label and brain
+            mask (:func:`~.folder_cases.subjects_of_folder`).
         datalist: a Decathlon-style JSON list; its relative paths start at the list file.
         section: section of the datalist.
         sequence: that an ``image``, here or in a datalist, or a file whose name says none holds.
@@ -42,7 +44,7 @@ def gather_sequence_cases(
         Cases ``{"case_id", "image", "sequence"[, <other sequence> ...][, "brain_mask"][, "label"][, "group"]}``, paths
         absolute: ``image`` is the primary sequence (:func:`primary_of`) and ``sequence`` its name; for a 4D file that
         is ``"image"``. Named sequences go before an ``image`` of the same case. A case with none of the ``sequences``
-        has a ``reason`` and what is ``missing``: the door reports it.
+        has a ``reason`` and what is ``missing``, and one whose mask cannot be told a ``remedy``: the door reports it.
 
     Raises:
         DataListError: not exactly one source given, a file of a sequence that is not used, nothing found, a wrong list,
@@ -64,15 +66,17 @@ def gather_sequence_cases(
         raise DataListError(f"{wrong[0]}: not one of the sequences in use ({', '.join(sequences)})")
     unnamed = "image" if channels else sequence
     if files:
-        listed = [_of_files({name: resolve_path(str(file), Path.cwd()) for name, file in files.items()}, sequences)]
+        listed = FoundCases(
+            [_of_files({name: resolve_path(str(file), Path.cwd()) for name, file in files.items()}, sequences)]
+        )
     elif image:
         listed = gather_cases(image=image)
     elif dataset_dir:
         listed = subjects_of_folder(Path(resolve_path(dataset_dir, Path.cwd())), unnamed)
     else:
         list_file = Path(resolve_path(str(datalist), Path.cwd()))
-        listed = [_resolved(case, list_file) for case in read_section(list_file, section)]
-    return [_case(entry, sequences, unnamed) for entry in listed]
+        listed = FoundCases(_resolved(case, list_file) for case in read_section(list_file, section))
+    return FoundCases((_case(entry, sequences, unnamed) for entry in listed), listed.passed_over)
 
 
 def primary_of(present: Collection[str], sequences: Sequence[str]) -> str:
@@ -108,24 +112,26 @@ def check_channels(channels: Sequence[str], sequences: Sequence[str]) -> str:
 
 def _of_files(files: Mapping[str, str], sequences: Sequence[str]) -> dict[str, str]:
     folder, name = os.path.split(files[primary_of(files, sequences)])
-    return {"case_id": split_sequence(NIFTI.sub("", name), "")[0] or os.path.basename(folder), **files}
+    return {"case_id": split_sequence(stem_of(name), "")[0] or os.path.basename(folder), **files}
 
 
 def _resolved(listed: Mapping[str, str], list_file: Path) -> dict[str, str]:
-    paths = {key: listed.get(key) for key in (*SEQUENCES, "image", "brain_mask", "label")}
+    paths = {key: listed.get(key) for key in PATHS}
     found = resolve_listed(paths, listed["case_id"], list_file)
     return {"case_id": listed["case_id"], **found, "group": str(listed.get("group") or "")}
 
 
 def _case(listed: Mapping[str, str], sequences: Sequence[str], unnamed: str) -> dict[str, str]:
     """A case of what was found, ``image`` being of the sequence ``unnamed``."""
-    case = {"case_id": listed["case_id"], **{key: listed[key] for key in _FURTHER if listed.get(key)}}
+    case = {"case_id": listed["case_id"], **({"group": listed["group"]} if listed.get("group") else {})}
+    if "reason" in listed:
+        return {**case, "sequence": unnamed, **{key: listed[key] for key in _REFUSED}}
     present = {name: listed[name] for name in sequences if name in listed}
     if present:
         primary = primary_of(present, sequences)
-        return {**case, "image": present.pop(primary), "sequence": primary, **present}
+        return {**case, **masks_of(listed, primary), "image": present.pop(primary), "sequence": primary, **present}
     if "image" in listed and unnamed in ("image", *sequences):
-        return {**case, "image": listed["image"], "sequence": unnamed}
+        return {**case, **masks_of(listed), "image": listed["image"], "sequence": unnamed}
     found = ", ".join(name for name in ("image", *SEQUENCES) if name in listed)
     reason = f"has none of {', '.join(sequences)} (it has {found})"
     return {**case, "sequence": unnamed, "reason": reason, "missing": " or ".join(sequences)}

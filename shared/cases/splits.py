@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..runs.errors import DataListError
+from .file_names import same_name
 
 SECTIONS = ("training", "validation", "test")
 
@@ -15,18 +16,21 @@ SECTIONS = ("training", "validation", "test")
 def check_splits(datalist: Mapping[str, Any]) -> None:
     """Check that no case is listed twice and no patient (``patient_id``, else ``case_id``) is in two sections.
 
+    Names that a file system may take for one are one.
+
     Raises:
         DataListError: naming the case or patient and the sections.
     """
     section_of: dict[str, str] = {}
     for section, cases in ((s, c) for s, c in datalist.items() if isinstance(c, list)):
         named = [case for case in cases if isinstance(case, dict) and "case_id" in case]
-        counts = Counter(str(case["case_id"]) for case in named)
-        if repeated := [name for name, count in counts.items() if count > 1]:
-            raise DataListError(f"case_id '{repeated[0]}' occurs twice in '{section}'; case ids must be unique")
+        counts = Counter(same_name(str(case["case_id"])) for case in named)
+        if repeated := [case["case_id"] for case in named if counts[same_name(str(case["case_id"]))] > 1]:
+            names = " and ".join(f"'{name}'" for name in dict.fromkeys(repeated[:2]))
+            raise DataListError(f"case_id {names} occurs twice in '{section}'; case ids must be unique")
         for name in {str(case.get(key)) for case in named for key in ("case_id", "patient_id") if case.get(key)}:
-            if section_of.setdefault(name, section) != section:
-                raise DataListError(f"'{name}' is in '{section_of[name]}' and '{section}': leakage; split by patient")
+            if (other := section_of.setdefault(same_name(name), section)) != section:
+                raise DataListError(f"'{name}' is in '{other}' and '{section}': leakage; split by patient")
 
 
 def split_by_patient(

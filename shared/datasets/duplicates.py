@@ -11,8 +11,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from ..cases.datalists import SEQUENCES
-from ..cases.folder_cases import NIFTI
+from ..cases.file_names import NIFTI, SEQUENCES
 from ..radiographs.reading import read_radiograph
 from ..runs.errors import DataListError, InputError
 

@@ -17,7 +17,7 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 from PIL import Image
 
-from ..cases.folder_cases import NIFTI
+from ..cases.file_names import LABEL, NIFTI
 from ..runs.engine import finished_cases
 from ..runs.files import replacing
 from .screen import from_screen
@@ -73,7 +73,7 @@ class LabelMaps:
     def __call__(self, engine: Engine) -> None:
         for case in finished_cases(engine):
             file, label = case["native_image"].meta["filename_or_obj"], np.asarray(case["pred"])
-            path = self.folder / f"{case['case_id']}_label{'.nii.gz' if NIFTI.search(file) else '.png'}"
+            path = self.folder / f"{case['case_id']}_{LABEL}{'.nii.gz' if NIFTI.search(file) else '.png'}"
             with replacing(path) as temporary:
                 if NIFTI.search(file):
                     temporary.write_bytes(gzip.compress(_as_nifti(label, file).to_bytes(), mtime=0))

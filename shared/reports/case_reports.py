@@ -54,6 +54,7 @@ class CaseReports:
     ) -> None:
         self.output_dir, self.title, self.door, self.records = output_dir, title, door, records
         self.run = {**run_information(), "weights": weights, "weights_sha256": sha256(weights), **settings}
+        self.run |= {"passed_over": door.passed_over} if door.passed_over else {}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
         self.started = self.case_started = time.time()
 

@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 from monai.transforms import SaveImage, SaveImaged
 
-VOLUMES = {
-    "anomaly_map": ("anomaly_map", np.float32),
-    "pred": ("anomaly_mask", np.uint8),
-    "pseudo_healthy": ("pseudo_healthy", np.float32),
-    "uncertainty": ("uncertainty", np.float32),
-}
-"""Name of the file and type of the voxels, by key of the case."""
+from ..cases.file_names import MAPS
 
 
 class SaveCaseMapsd(SaveImaged):
-    """Write ``<case_id>_<name>.nii.gz`` for each of :data:`VOLUMES` that a case has, on the grid it has.
+    """Write ``<case_id>_<name>.nii.gz`` for each of :data:`~..cases.file_names.MAPS` that a case has, on its grid.
 
     MONAI Label leaves out what is a ``SaveImaged``, as this is, since it writes labels itself.
 
@@ -35,9 +29,10 @@ class SaveCaseMapsd(SaveImaged):
             "resample": False,
             "print_log": False,
         }
-        super().__init__(list(VOLUMES), allow_missing_keys=True, **common)
+        super().__init__(list(MAPS), allow_missing_keys=True, **common)
         self.writers = {
-            key: SaveImage(**common, output_postfix=name, output_dtype=dtype) for key, (name, dtype) in VOLUMES.items()
+            key: SaveImage(**common, output_postfix=name, output_dtype=np.uint8 if key == "pred" else np.float32)
+            for key, name in MAPS.items()
         }
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -25,7 +25,7 @@ NAMED = """--channels "['flair','t1','t1ce','t2']\""""
 
 def four_d(path: Path, *volumes: np.ndarray) -> dict[str, str]:
     """A case of a 4D file."""
-    return {"case_id": "c", "image": str(save(path, np.stack(volumes, -1))), "sequence": "image"}
+    return {"case_id": path.name[0], "image": str(save(path, np.stack(volumes, -1))), "sequence": "image"}
 
 
 def door(*cases: dict[str, str], channels: list[str] | None = CHANNELS) -> Door:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from shared.cases.checked_cases import CheckedCases
+from shared.cases.file_names import MAX_CASE_ID_BYTES
+from shared.cases.folder_cases import FoundCases
 from shared.runs.errors import DataListError, InputError, NoUsableCaseError
 
 
@@ -49,6 +51,22 @@ def test_the_run_ends_with_code_2_and_lists_what_was_left_out(caplog):
     assert said.startswith("2 of 4 cases done, left out:\n  case3: is odd. Add one. (t1: 3.nii)\n  case5: ")
     caplog.clear()
     assert checked(2).conclude() is None and not caplog.records
+
+
+def test_what_was_passed_over_is_said(caplog):
+    with caplog.at_level(logging.INFO):
+        found = CheckedCases(
+            FoundCases([{"case_id": "a", "number": 2}], ["1 named flair (such as x.nii)", "2 hidden"]), check
+        )
+    assert found.passed_over == ["1 named flair (such as x.nii)", "2 hidden"]
+    assert caplog.records[0].getMessage() == "no cases: 1 named flair (such as x.nii); 2 hidden"
+
+
+@pytest.mark.parametrize(("name", "good"), [("a", True), ("ä", False)])
+def test_a_name_too_long_for_those_of_its_outputs_is_a_bad_case(name, good):
+    found = CheckedCases([{"case_id": name * MAX_CASE_ID_BYTES, "number": 2}], check)
+    assert bool(found.cases) == good
+    assert good or "has 448 bytes, too many for the names of its outputs (at most 224)" in found.failures[0]["error"]
 
 
 @pytest.mark.parametrize(("numbers", "processes"), [((2,), 1), ((2, 3, 4), 2)])

@@ -123,7 +123,10 @@ def test_companions_are_named_after_sequences():
     ("sections", "message"),
     [
         ({"training": []}, "list.json: has no section 'test'.*training"),
-        ({"test": [{"t1": "a.nii.gz"}]}, "list.json: case 0 of 'test' lacks the key 'case_id'"),
+        ({"test": [{"case_id": 7, "t1": "a.nii.gz"}]}, "list.json: case 0 of 'test': its 'case_id' is 7, not a string"),
+        ({"test": ["a.nii.gz", 7]}, "list.json: case 1 of 'test' is neither a case nor the path"),
+        ({"test": [{"case_id": "a\n", "t1": "a.nii.gz"}]}, "holds a control character"),
+        ({"test": [{"case_id": i, "t1": f"{i}.nii"} for i in ("A", "a")]}, "case_id 'A' and 'a' occurs twice"),
         ({"test": [{"case_id": "a", "T1": "a.nii.gz"}]}, "list.json: case 'a' has none of the keys image, t1"),
         ({"test": [{"case_id": "a/b", "t1": "a.nii.gz"}]}, "holds a slash"),
         ({"test": [{"case_id": "a", "t1": ["a.nii.gz"]}]}, "key 'image' of case 'a' is not a path"),

@@ -28,7 +28,7 @@ def test_one_case_is_given_by_its_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (case,) = gather_radiographs(given={"image": "ankle.left.png", "tibia_mask": "t.png", "class_label": 0})
     paths = {"image": str(tmp_path / "ankle.left.png"), "tibia_mask": str(tmp_path / "t.png")}
-    assert case == {"case_id": "ankle", **paths, "class_label": 0}
+    assert case == {"case_id": "ankle.left", **paths, "class_label": 0}
 
 
 @pytest.mark.parametrize("given", [{}, {"tibia_mask": "t.png"}, {"image": ""}])

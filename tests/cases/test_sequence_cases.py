@@ -136,7 +136,7 @@ def test_a_datalist_gives_what_each_case_has(tmp_path):
     [
         ({"case_id": "a", "t1": ["a.nii"]}, "list.json: key 't1' of case 'a' is not a path"),
         ({"case_id": "a", "label": "l.nii"}, "case 'a' has none of the keys"),
-        ({"t1": "a.nii"}, "lacks the key 'case_id'"),
+        ({"case_id": "", "t1": "a.nii"}, "'case_id' is '', not a string"),
     ],
 )
 def test_wrong_datalists_are_named(tmp_path, case, message):

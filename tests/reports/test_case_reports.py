@@ -64,7 +64,9 @@ def run(folder: Path, weights: str, cases: list[dict[str, Any]]) -> list[dict[st
     handler = CaseReports(
         output_dir=str(folder),
         title="A <title>",
-        door=SimpleNamespace(cases=checked, failures=[FAILURE], brains=defaultdict(lambda: dict(BRAIN))),
+        door=SimpleNamespace(
+            cases=checked, failures=[FAILURE], brains=defaultdict(lambda: dict(BRAIN)), passed_over=["1 named flair"]
+        ),
         records=records,
         weights=weights,
         settings={"sequence": "t1", "curve points": 18},
@@ -120,6 +122,8 @@ def test_facts_are_on_the_page(tmp_path: Path, weights: str, cases: list[dict[st
     assert [row["quality_percentile"] for row in rows] == [50, 75]
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "quality percentile 50" in page and "quality percentile 75" in page
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["run"]["passed_over"] == ["1 named flair"] and "<td>1 named flair</td>" in page
 
 
 def test_picture_shows_the_last_of_several_pseudo_healthy_sequences(

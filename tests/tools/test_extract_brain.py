@@ -34,6 +34,7 @@ def test_heads_become_brains_and_masks_that_a_datalist_finds(tmp_path, capsys, c
     (case,) = json.loads((tmp_path / "list.json").read_text())["training"]
     assert case == {
         "case_id": "site_anna",
+        "patient_id": "site",
         "t1": "out/site/anna_t1.nii.gz",
         "brain_mask": "out/site/anna_t1_brain_mask.nii.gz",
     }

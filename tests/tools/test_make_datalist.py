@@ -56,6 +56,55 @@ def test_folder_keeps_sequences_and_visits_of_a_patient_together(tmp_path, capsy
     assert len(gather_cases(datalist=str(output), section="validation", sequence="flair")) == 4
 
 
+def test_names_as_brain_extraction_writes_them_are_subjects_with_their_sequences_and_masks(tmp_path):
+    for subject in ("anna", "bert", "carl"):
+        for name in ("t1_brain", "t1_brain_mask", "flair_brain", "flair_brain_mask"):
+            save(tmp_path / "in" / f"{subject}_{name}.nii.gz")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json")]) == 0
+    cases = {case["case_id"]: case for section in read(tmp_path / "l.json").values() for case in section}
+    assert set(cases) == {"anna", "bert", "carl"}
+    files = {
+        "t1": "t1_brain",
+        "flair": "flair_brain",
+        "brain_mask": "flair_brain_mask",
+        "t1_brain_mask": "t1_brain_mask",
+    }
+    expected = {key: f"in/anna_{name}.nii.gz" for key, name in files.items()}
+    assert cases["anna"] == {"case_id": "anna", **expected}
+
+
+def test_names_without_a_sequence_are_listed(tmp_path, capsys):
+    for number in range(12):
+        save(tmp_path / "in" / f"p{number:02}.nii")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json")]) == 1
+    said = capsys.readouterr().err
+    assert "12 of 12 names" in said and "p00, p01" in said and "p09, ..." in said and "--sequence" in said
+
+
+def test_channels_of_nnunet_are_named_in_their_order(tmp_path):
+    for case in ("A_001", "A_002"):
+        for channel in range(2):
+            save(tmp_path / "in" / "imagesTr" / f"{case}_000{channel}.nii.gz")
+        save(tmp_path / "in" / "labelsTr" / f"{case}.nii.gz")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), "--channels", "flair", "t1"]) == 0
+    cases = {case["case_id"]: case for section in read(tmp_path / "l.json").values() for case in section}
+    images = {"flair": "in/imagesTr/A_001_0000.nii.gz", "t1": "in/imagesTr/A_001_0001.nii.gz"}
+    assert cases["A_001"] == {"case_id": "A_001", **images, "label": "in/labelsTr/A_001.nii.gz"}
+
+
+def test_a_scan_whose_mask_cannot_be_told_is_left_out_and_named(tmp_path, capsys):
+    for name in ("run-1_T1w", "run-2_T1w", "run-1_label-lesion_mask", "run-3_label-lesion_mask"):
+        save(tmp_path / "bids" / "sub-1" / "anat" / f"sub-1_{name}.nii.gz")
+    assert main(["bids", str(tmp_path / "bids"), str(tmp_path / "l.json")]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "'sub-1_run-2' left out: cannot be told which label is its: sub-1_run-1_label-lesion_mask.nii.gz, sub" in said
+    )
+    assert [case["label"] for case in read(tmp_path / "l.json")["training"]] == [
+        "bids/sub-1/anat/sub-1_run-1_label-lesion_mask.nii.gz"
+    ]
+
+
 def test_plain_folder_takes_the_stated_sequence(tmp_path):
     for name in ("a", "b_visit2", "b_visit1"):
         save(tmp_path / "in" / f"{name}.nii")
@@ -270,7 +319,7 @@ def test_a_copy_under_another_name_in_another_section_is_refused(tmp_path, capsy
         save(tmp_path / "in" / f"{name}.nii")
     (tmp_path / "in" / "c.nii").write_bytes((tmp_path / "in" / "a.nii").read_bytes())
     fractions = ("--fractions", ".25", ".25", ".5")
-    command = ["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), *fractions]
+    command = ["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), *fractions, "--sequence", "t1"]
     said = [(main([*command, "--seed", seed]), capsys.readouterr().err) for seed in "0123"]
     refused = [error for code, error in said if code == 1]
     assert refused and all("are the same image, in '" in error and "leakage; remove one" in error for error in refused)

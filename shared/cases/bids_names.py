@@ -1,0 +1,73 @@
+"""Names of files of BIDS (https://bids.neuroimaging.io): entities, suffix, and which mask belongs to which scan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+.]+)*)(_(?P<suffix>.*))?")
+_OF_DERIVATIVES = ("desc", "label", "res")  # entities that a mask has and its scan has not
+_LESION = re.compile(r"lesion|stroke|tumou?r|wmh", re.IGNORECASE)
+_BRAIN = re.compile(r"brain|bet|strip", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class BidsName:
+    """Entities, by key in their order, and suffix (the rest) of a name such as ``sub-01_run-1_desc-brain_mask``."""
+
+    entities: Mapping[str, str]
+    suffix: str
+
+    @property
+    def scan(self) -> dict[str, str]:
+        """The entities that a mask shares with its scan."""
+        return {key: value for key, value in self.entities.items() if key not in _OF_DERIVATIVES}
+
+    @property
+    def session(self) -> tuple[str, ...]:
+        """Subject and session, such as ``sub-01``, ``ses-2``."""
+        return tuple(f"{key}-{self.entities[key]}" for key in ("sub", "ses") if key in self.entities)
+
+    def mask_kind(self, pipeline: str = "") -> str:
+        """What a mask shows: ``brain_mask``, ``label`` (lesions), ``mask`` (it does not say); empty: it is no mask.
+
+        Args:
+            pipeline: folder in ``derivatives``, which speaks for a mask without ``desc`` and ``label``.
+        """
+        if self.suffix in ("dseg", "probseg"):
+            return "mask"
+        if self.suffix != "mask":
+            return ""
+        said = " ".join(self.entities.get(key, "") for key in ("desc", "label")).strip() or pipeline
+        return "label" if _LESION.search(said) else "brain_mask" if _BRAIN.search(said) else "mask"
+
+
+def bids_name(stem: str) -> BidsName | None:
+    """Entities and suffix of a name without its ending; None where it has not the form of BIDS."""
+    found = _NAME.fullmatch(stem)
+    if not found:
+        return None
+    return BidsName(dict(part.split("-", 1) for part in found["entities"].split("_")), found["suffix"] or "")
+
+
+def mask_of(scan: BidsName, masks: Mapping[str, BidsName]) -> tuple[str | None, Sequence[str]]:
+    """The mask that was made of a scan, among those of one kind in its session.
+
+    It is the one whose entities all match, or the only one, unless it names another scan (``run-1`` for ``run-2``). One
+    in another space is none of it.
+
+    Args:
+        scan: name of the image.
+        masks: names by path.
+
+    Returns:
+        path of the mask, or None; and, where there are masks but none can be told to be that of the scan, their paths.
+    """
+    here = {path: name for path, name in masks.items() if name.scan.get("space") == scan.scan.get("space")}
+    equal = [path for path, name in here.items() if name.scan == scan.scan]
+    agreeing = [p for p, name in here.items() if all(scan.scan.get(k, v) == v for k, v in name.scan.items())]
+    for chosen in (equal, agreeing if len(here) == 1 else []):
+        if len(chosen) == 1:
+            return chosen[0], ()
+    return None, tuple(here)

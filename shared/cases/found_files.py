@@ -1,0 +1,100 @@
+"""The image files below a folder, and what else lies there that could be taken for one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..runs.errors import DataListError
+from .file_names import NIFTI
+
+_FOREIGN = re.compile(
+    r"\.(mgz|mgh|nrrd|nhdr|mha|mhd|mnc|img|hdr|dcm|dicom|ima|par|png|jpe?g|tiff?|nii\.(bz2|xz|zip|zst))$", re.IGNORECASE
+)
+_NO_NIFTI = "convert them to NIfTI (DICOM: dcm2niix; .mgz: mri_convert)"
+
+
+@dataclass
+class FoundFiles:
+    """Files by path, sorted, with their paths relative to the folder (posix style, without the ending).
+
+    Attributes:
+        files: that were found, also links that lead to no file.
+        notes: on what was passed over, how many and why.
+    """
+
+    files: dict[Path, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_files(folder: Path, endings: re.Pattern[str] = NIFTI) -> FoundFiles:
+    """Find the files of some endings below a folder; links to folders are followed, each folder is read once.
+
+    What is hidden below the folder is passed over, wherever the folder itself lies. Files of other formats of images
+    are counted.
+
+    Args:
+        folder: that is searched.
+        endings: of the names that are wanted.
+
+    Raises:
+        DataListError: no such folder, or no such file in it.
+    """
+    if not folder.is_dir():
+        raise DataListError(f"{folder} is not a folder; pass an existing folder of NIfTI files")
+    found, foreign = list[Path](), Counter[str]()
+    hidden, closed = list[str](), list[str]()
+    for entry in _walk(folder, closed):
+        if entry.name.startswith("."):
+            hidden += [entry.name] * bool(entry.is_dir() or endings.search(entry.name))
+        elif endings.search(entry.name):
+            found.append(Path(entry.path))
+        elif kind := _foreign_format(entry):
+            foreign[kind] += 1
+    formats = ", ".join(f"{count} {kind}" for kind, count in sorted(foreign.items()))
+    notes = [f"{formats}: {_NO_NIFTI}"] if formats else []
+    if not found:
+        raise DataListError(
+            f"0 NIfTI files below {folder}; images end in .nii or .nii.gz{''.join(f'; {n}' for n in notes)}"
+        )
+    notes += [f"{len(hidden)} hidden (such as {hidden[0]})"] if hidden else []
+    notes += [f"{path}: this folder cannot be read" for path in closed]
+    return FoundFiles({f: endings.sub("", f.relative_to(folder).as_posix()) for f in sorted(found)}, notes)
+
+
+def _walk(folder: Path, closed: list[str]) -> Iterator[os.DirEntry[str]]:
+    """All that is hidden or no folder; real folders are read before linked ones, so that their names are taken."""
+    read, real, linked = set[str](), [str(folder)], list[str]()
+    while real or linked:
+        path = real.pop() if real else linked.pop()
+        if (place := os.path.realpath(path)) in read:
+            continue
+        read.add(place)
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+        except OSError:
+            closed.append(path)
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or not entry.is_dir():
+                yield entry
+            else:
+                (linked if entry.is_symlink() else real).append(entry.path)
+
+
+def _foreign_format(entry: os.DirEntry[str]) -> str:
+    """The format of a file that is not read here; empty where it is no image."""
+    if ending := _FOREIGN.search(entry.name):
+        name = ending.group().lower()
+        return "DICOM files" if name in (".dcm", ".dicom", ".ima") else f"{name} files"
+    if "." in re.sub(r"\d+\.", "", entry.name) or not entry.is_file():
+        return ""  # names of DICOM files have no ending, or are a UID
+    try:
+        with open(entry.path, "rb") as stream:
+            return "DICOM files" if stream.read(132).endswith(b"DICM") else ""
+    except OSError:
+        return ""

@@ -1,0 +1,122 @@
+"""What names say: endings, subjects, sequences, masks and labels, and what a bundle has written."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from shared.cases.file_names import BRAIN_MASK, MAPS, MAX_CASE_ID_BYTES, read_name, same_name, split_sequence, stem_of
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [
+        ("/in/x.nii.gz", "x"),
+        ("x.NII", "x"),
+        ("ankle.left.png", "ankle.left"),
+        ("1.2.840.10008.1001.dcm", "1.2.840.10008.1001"),
+        ("1.2.840.10008.1001", "1.2.840.10008.1001"),
+        ("scan.v2.DICOM", "scan.v2"),
+        (".nii.gz", ""),
+    ],
+)
+def test_the_known_ending_alone_is_taken_off(path, stem):
+    assert stem_of(path) == stem
+
+
+@pytest.mark.parametrize(
+    ("stem", "subject", "sequence"),
+    [
+        ("anna_t1_brain", "anna", "t1"),
+        ("anna_FLAIR_bet", "anna", "flair"),
+        ("anna-t2-n4", "anna", "t2"),
+        ("anna.T1w.n4.brain", "anna", "t1"),
+        ("T1 anna", "anna", "t1"),
+        ("BraTS20_Training_001_t1ce", "BraTS20_Training_001", "t1ce"),
+        ("BraTS2021_00000_flair", "BraTS2021_00000", "flair"),
+        ("BraTS-GLI-00000-000-t1n", "BraTS-GLI-00000-000", "t1"),
+        ("BraTS-GLI-00000-000-t1c", "BraTS-GLI-00000-000", "t1ce"),
+        ("BraTS-GLI-00000-000-t2w", "BraTS-GLI-00000-000", "t2"),
+        ("BraTS-GLI-00000-000-t2f", "BraTS-GLI-00000-000", "flair"),
+        ("p_T2_FLAIR", "p", "flair"),
+        ("p_T1_Gd", "p", "t1ce"),
+        ("p_T1-post", "p", "t1ce"),
+        ("p_t1_pre", "p", "t1"),
+        ("IXI013-HH-1212-T1", "IXI013-HH-1212", "t1"),
+        ("p_dwi", "p", "dwi"),
+        ("t1_in_flair", "in", "flair and t1"),
+        ("subt1", "subt1", ""),
+        ("t1ce", "", "t1ce"),
+        ("sub-01_ses-2_ce-gad_T1w", "sub-01_ses-2", "t1ce"),
+        ("sub-01_acq-t1like_FLAIR", "sub-01_acq-t1like", "flair"),
+        ("sub-01_space-T1w_desc-preproc_FLAIR", "sub-01_space-T1w", "flair"),
+        ("sub-01_T2starw", "sub-01", "t2starw"),
+    ],
+)
+def test_a_sequence_stands_anywhere_between_separators(stem, subject, sequence):
+    name = read_name(stem)
+    assert (name.subject, name.sequence, name.kind) == (subject, sequence, "image")
+
+
+@pytest.mark.parametrize(
+    ("stem", "subject", "sequence", "kind"),
+    [
+        ("anna_t1_brain_mask", "anna", "t1", "brain_mask"),
+        ("anna_brain_mask", "anna", "", "brain_mask"),
+        ("anna_bet_mask", "anna", "", "brain_mask"),
+        ("anna_brainmask", "anna", "", "brain_mask"),
+        ("anna_mask", "anna", "", "mask"),
+        ("anna_label", "anna", "", "label"),
+        ("anna_flair_lesion2", "anna", "flair", "label"),
+        ("anna_lesion_mask", "anna", "", "label"),
+        ("BraTS-GLI-00000-000-seg", "BraTS-GLI-00000-000", "", "label"),
+        ("W39_1998.09.19_Segm", "W39_1998.09.19", "", "label"),
+        ("anna_gt", "anna", "", "label"),
+        ("anna_t1_brain_seg", "anna", "t1", "mask"),
+        ("anna_aparc", "anna", "", "mask"),
+        ("sub-01_run-2_desc-brain_mask", "sub-01_run-2", "", "brain_mask"),
+        ("sub-01_run-2_label-lesion_mask", "sub-01_run-2", "", "label"),
+        ("sub-01_space-MNI_label-L_desc-T1lesion_mask", "sub-01_space-MNI", "", "label"),
+        ("sub-01_T1w_brain_mask", "sub-01", "t1", "brain_mask"),
+        ("sub-01_label-GM_probseg", "sub-01", "", "mask"),
+        ("sub-01_mask", "sub-01", "", "mask"),
+    ],
+)
+def test_a_mask_or_label_is_no_image(stem, subject, sequence, kind):
+    name = read_name(stem)
+    assert (name.subject, name.sequence, name.kind) == (subject, sequence, kind)
+
+
+@pytest.mark.parametrize(("pipeline", "kind"), [("synthstrip", "brain_mask"), ("lesion_masks", "label"), ("x", "mask")])
+def test_the_pipeline_speaks_for_a_mask_that_does_not_say_of_what_it_is(pipeline, kind):
+    assert read_name("sub-01_mask", pipeline).kind == kind
+
+
+@pytest.mark.parametrize("name", [*MAPS.values(), "overlay"])
+@pytest.mark.parametrize("stem", ["{}", "a_t1_{}", "sub-01_T1w_{}", "a_{}_t1"])
+def test_what_a_bundle_writes_is_told_by_its_name(stem, name):
+    assert read_name(stem.format(name)).kind == "written"
+
+
+def test_the_longest_case_id_leaves_room_for_the_longest_output():
+    longest = max((*MAPS.values(), BRAIN_MASK), key=len)
+    assert len(f".{'a' * MAX_CASE_ID_BYTES}_{longest}.nii.gz.4194304") == 255
+
+
+def test_names_that_a_file_system_may_take_for_one_are_the_same():
+    assert same_name("Jörg") == same_name(unicodedata.normalize("NFD", "JÖRG")) != same_name("Jorg")
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("sub1_T1w", ("sub1", "t1")),
+        ("sub1_t1gd", ("sub1", "t1ce")),
+        ("t1ce", ("", "t1ce")),
+        ("sub1_FLAIR", ("sub1", "flair")),
+        ("subt1", ("subt1", "pd")),
+    ],
+)
+def test_sequence_is_read_off_the_name(stem, expected):
+    assert split_sequence(stem, "pd") == expected

@@ -1,0 +1,35 @@
+"""Patients from names of folders and files."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.cases.patients import patients_of
+
+TWO, FIVE = (1, 2), range(5)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "patients"),
+    [
+        ([("", "anna"), ("", "bert_v2"), ("", "bert_visit1"), ("", "Bert")], ["anna", "bert", "bert", "bert"]),
+        ([("", f"TCGA_DU_7_{date}") for date in ("19970322", "1998-01-02")], ["TCGA_DU_7"] * 2),
+        ([("", f"BraTS-GLI-0000{n}-00{k}") for n in TWO for k in TWO],
+         [f"BraTS-GLI-0000{n}" for n in (1, 1, 2, 2)]),
+        ([(f"BraTS-MET-0000{n}-000",) * 2 for n in TWO], ["BraTS-MET-00001", "BraTS-MET-00002"]),
+        ([(f"p{n}", "") for n in TWO], ["p1", "p2"]),
+        ([(f"p{n}/ses-{k}", "scan") for n in TWO for k in TWO], ["p1", "p1", "p2", "p2"]),
+        ([(f"p{n}/exam{k}", "") for n in TWO for k in "ab"], ["p1", "p1", "p2", "p2"]),
+        ([(f"p{n}/first", f"p{n}_t") for n in TWO], ["p1", "p2"]),
+        ([(f"{wave}/p{n}", "") for wave in ("baseline", "followup") for n in TWO], ["p1", "p2"] * 2),
+        ([(f"wave{w}/p{n}", "") for w in TWO for n in FIVE], [f"p{n}" for n in FIVE] * 2),
+        ([(f"{g}/{g}{n}", f"{g}{n}") for g in ("HGG", "LGG") for n in FIVE],
+         [f"{g}{n}" for g in ("HGG", "LGG") for n in FIVE]),
+        ([(f"site{s}", f"{s}{n}") for s in "ab" for n in FIVE], [f"{s}{n}" for s in "ab" for n in FIVE]),
+        ([("MICCAI/sub-01/ses-1", "sub-01_ses-1"), ("x", "sub-01_run-2")], ["sub-01"] * 2),
+        ([("20200101", "")], ["20200101"]),
+        ([("", "")], [""]),
+    ],
+)  # fmt: skip
+def test_all_scans_of_a_patient_have_one_name(subjects, patients):
+    assert patients_of(subjects) == patients
