@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 
 from ..cases.file_names import BRAIN_MASK
 from ..runs.errors import InputError
-from ..runs.files import replacing
+from ..runs.nifti_files import write_like
 from ..runs.weights import sha256
 from .extraction import brain_of_head, extractor, how_to_extract, is_head
 from .nifti import read_volume
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 class HeadMasks:
     """Extract the brain of a case that is a whole head, and write its mask, ``<case_id>_brain_mask.nii.gz``.
 
-    The mask is uint8, on the grid and with the header of the head; its ``descrip`` says what it was made from, so that
+    The mask is uint8, on the grid and with the geometry of the head; its ``descrip`` says what it was made from, so that
     a mask is used again for the same head only.
 
     Args:
@@ -75,7 +74,7 @@ class HeadMasks:
             logger.info("case '%s': extracting the brain of a whole head", case["case_id"])
             if found is not None:  # of another head: it must not stay where this one has no brain
                 file.unlink()
-            write_mask(file, brain_of_head(head, self.device), head, origin)
+            write_like(file, brain_of_head(head, self.device).astype(np.uint8), head.file, origin)
         return read_volume(str(file), "brain_mask", slices=True)
 
     def write_brain(self, case: Mapping[str, Any]) -> Path:
@@ -91,32 +90,9 @@ class HeadMasks:
         if not is_head(head, why_not_a_brain(head)):
             raise InputError(head.file, head.key, "is no whole head", "Leave it out, if its brain was extracted before")
         brain = self.extract(case, head).data
-        header = nib.Nifti1Header.from_header(nib.load(head.file).header)
-        header.set_data_dtype(np.float32)
         file = self.folder / f"{case['case_id']}.nii.gz"
-        _write(file, nib.Nifti1Image(head.data * brain, None, header))
+        write_like(file, head.data * brain, head.file)
         return file
-
-
-def write_mask(file: Path, brain: np.ndarray, head: Volume, origin: str) -> None:
-    """Write a mask, ``X Y Z`` bool, as uint8 with the geometry of the file of its head, in one step.
-
-    Args:
-        file: ``.nii.gz``.
-        brain: on the grid of ``head``.
-        head: whose file's header is taken over.
-        origin: what the mask was made from, at most 79 characters; becomes the ``descrip`` of the header.
-    """
-    header = nib.Nifti1Header.from_header(nib.load(head.file).header)
-    mask = nib.Nifti1Image(brain.astype(np.uint8), None, header)
-    mask.header.set_data_dtype(np.uint8)
-    mask.header["descrip"], mask.header["cal_max"], mask.header["cal_min"] = origin.encode(), 0, 0
-    _write(file, mask)
-
-
-def _write(file: Path, image: nib.Nifti1Image) -> None:
-    with replacing(file) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 
 
 def _origin(mask: str | Path) -> str:

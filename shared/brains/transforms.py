@@ -47,7 +47,8 @@ class BrainMaskd(MapTransform):
     Args:
         keys: images, ``1 X Y Z``; without a mask exactly 0 outside the brain. The first is that of the brain.
         mask_key: brain mask, ``1 X Y Z`` float 0/1; any value above 0 in a given mask is brain, but what is 0 in the
-            image and connected to the outside (:func:`~.mask_fit.without_outer_zeros`).
+            image and connected to the outside (:func:`~.mask_fit.without_outer_zeros`). It gets the metadata of the
+            first image, and with them its affine: voxel for voxel it is of that grid, as the door has checked.
 
     The images are set to 0 outside the mask. A mask that this transform made stays as it is when it comes again: what
     an artefact has emptied in between is still a place of brain.
@@ -59,15 +60,15 @@ class BrainMaskd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        first = np.asarray(d[self.keys[0]][0])
+        image = d[self.keys[0]]
+        first = np.asarray(image[0])
         if self.mask_key in d:
             brain = d[self.mask_key] > 0
             if _MADE not in getattr(brain, "meta", {}):
                 brain = brain & torch.from_numpy(without_outer_zeros(np.asarray(brain[0]), first))
         else:
-            filled = binary_fill_holes(first != 0)
-            brain = MetaTensor(torch.from_numpy(filled[None]), meta=d[self.keys[0]].meta)
-        d[self.mask_key] = MetaTensor(brain.float(), meta={**getattr(brain, "meta", {}), _MADE: True})
+            brain = torch.from_numpy(binary_fill_holes(first != 0)[None])
+        d[self.mask_key] = MetaTensor(brain.float(), meta={**getattr(image, "meta", {}), _MADE: True})
         for key in self.key_iterator(d):
             d[key] = d[key] * d[self.mask_key]
         return d

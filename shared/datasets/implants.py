@@ -29,6 +29,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..runs.errors import DataListError
+from ..runs.nifti_files import write_like
 
 CONTRASTS = (0.6, 0.75, 0.9)
 SIZES = ("small", "medium", "large")
@@ -122,7 +123,7 @@ def implanted_sections(
             case_id = f"{subject}_c{round(100 * contrast):03d}"
             files = {"t1": output_dir / f"{case_id}_t1.nii.gz", "label": output_dir / f"{case_id}_label.nii.gz"}
             for key, data in (("t1", image), ("label", label)):
-                nib.save(nib.Nifti1Image(data, healthy.affine, dtype=data.dtype), files[key])
+                write_like(files[key], data, healthy_file)
             paths = {key: str(file) for key, file in files.items()}
             cases.append({"case_id": case_id, "patient_id": subject, **paths, "group": f"contrast {contrast}"})
         healthy_case = {"case_id": f"{subject}_healthy", "patient_id": subject, "t1": str(healthy_file)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..runs.errors import DataListError
+from ..runs.nifti_files import write_like
 
 
 def msd_cases(source: Path, listing: Mapping[str, Any], target: Path) -> list[dict[str, str]]:
@@ -45,6 +45,4 @@ def _split_volumes(file: Path, targets: Mapping[str, Path]) -> None:
         raise DataListError(f"{file} has shape {image.shape}, not 4D with {len(targets)} volumes as dataset.json says")
     data = np.asanyarray(image.dataobj)
     for i, target in enumerate(targets.values()):
-        part = target.with_name("part_" + target.name)  # renamed when whole, so that a killed run leaves no half file
-        nib.save(nib.Nifti1Image(data[..., i], image.affine, image.header), part)
-        os.replace(part, target)
+        write_like(target, data[..., i], file)

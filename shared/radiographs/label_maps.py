@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -20,6 +18,7 @@ from PIL import Image
 from ..cases.file_names import LABEL, NIFTI
 from ..runs.engine import finished_cases
 from ..runs.files import replacing
+from ..runs.nifti_files import write_like
 from .screen import from_screen
 from .transforms import from_square
 
@@ -55,7 +54,8 @@ class LabelMapd(MapTransform):
 class LabelMaps:
     """Handler for an evaluator: write ``<case_id>_label`` of each finished case, a NIfTI file for NIfTI, else a PNG.
 
-    Pixel for pixel it is the file of the radiograph, with its NIfTI header; the values are those of :class:`LabelMapd`.
+    Pixel for pixel it is the file of the radiograph, with the geometry of its NIfTI header; the values are those of
+    :class:`LabelMapd`.
     MONAI's ``SaveImage`` knows one format, and no 2D images without resampling.
 
     Args:
@@ -74,17 +74,9 @@ class LabelMaps:
         for case in finished_cases(engine):
             file, label = case["native_image"].meta["filename_or_obj"], np.asarray(case["pred"])
             path = self.folder / f"{case['case_id']}_{LABEL}{'.nii.gz' if NIFTI.search(file) else '.png'}"
-            with replacing(path) as temporary:
-                if NIFTI.search(file):
-                    temporary.write_bytes(gzip.compress(_as_nifti(label, file).to_bytes(), mtime=0))
-                else:
+            if NIFTI.search(file):
+                write_like(path, label, file)
+            else:
+                with replacing(path) as temporary:
                     Image.fromarray(label[..., 0].T.copy()).save(temporary, "PNG")
             logger.info("label map: %s", path)
-
-
-def _as_nifti(label: np.ndarray, file: str) -> nib.Nifti1Image:
-    source = nib.load(file)
-    header = source.header.copy()
-    header.set_data_dtype(np.uint8)
-    header["cal_min"] = header["cal_max"] = 0  # the grey window of the radiograph
-    return nib.Nifti1Image(label.reshape(source.shape), source.affine, header)

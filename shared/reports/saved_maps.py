@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.transforms import SaveImage, SaveImaged
+from monai.transforms import SaveImaged
 
-from ..cases.file_names import MAPS
+from ..cases.file_names import MAPS, NIFTI
+from ..runs.nifti_files import write_like
 
 
 class SaveCaseMapsd(SaveImaged):
-    """Write ``<case_id>_<name>.nii.gz`` for each of :data:`~..cases.file_names.MAPS` that a case has, on its grid.
+    """Write ``<case_id>_<name>.nii.gz`` for each of :data:`~..cases.file_names.MAPS`, with the geometry of the scan.
 
-    MONAI Label leaves out what is a ``SaveImaged``, as this is, since it writes labels itself.
+    MONAI's own writer gives sform and qform one affine and the code 1, which :func:`~..runs.nifti_files.write_like`
+    does not. MONAI Label leaves out what is a ``SaveImaged``, as this is, since it writes labels itself.
 
     Args:
         output_dir: made where it does not exist.
 
-    Reads ``case_id``; without it a volume keeps the name of its input.
+    Reads ``native_image``, whose file is the scan, and ``case_id``; without it a volume has the name of the scan.
     """
 
     def __init__(self, output_dir: str) -> None:
-        common: dict[str, Any] = {
-            "output_dir": output_dir,
-            "separate_folder": False,
-            "resample": False,
-            "print_log": False,
-        }
-        super().__init__(list(MAPS), allow_missing_keys=True, **common)
-        self.writers = {
-            key: SaveImage(**common, output_postfix=name, output_dtype=np.uint8 if key == "pred" else np.float32)
-            for key, name in MAPS.items()
-        }
+        super().__init__(list(MAPS), allow_missing_keys=True, output_dir=output_dir)
+        self.folder = Path(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        scan = str(d["native_image"].meta["filename_or_obj"])
+        case_id = d.get("case_id") or NIFTI.sub("", Path(scan).name)
         for key in self.key_iterator(d):
-            if "case_id" in d:
-                d[key].meta["filename_or_obj"] = f"{d['case_id']}.nii.gz"
-            self.writers[key](d[key])
+            channels = np.asarray(d[key]).astype(np.uint8 if key == "pred" else np.float32)
+            voxels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
+            write_like(self.folder / f"{case_id}_{MAPS[str(key)]}.nii.gz", voxels, scan)
         return d

@@ -192,7 +192,7 @@ def test_every_sequence_comes_back_on_the_grid_of_the_file_in_its_own_intensitie
     np.testing.assert_allclose(np.asarray(output["uncertainty"][0]), 0.5 * (brains["flair"] != 0), atol=1e-5)
 
     files = {key: nib.load(tmp_path / "out" / f"scan_{key}.nii.gz") for key in written}
-    flat = shape if shape[2] > 1 else shape[:2]  # MONAI's writer drops the last axis of a single slice
+    flat = shape[:2] if kind == "2D" else shape
     assert files["pseudo_healthy"].shape == ((*shape, len(present)) if len(present) > 1 else flat)
     assert files["anomaly_map"].shape == files["uncertainty"].shape == flat
     for file in files.values():

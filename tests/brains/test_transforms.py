@@ -62,6 +62,13 @@ class TestBrainMaskd:
         BrainMaskd("image")({"image": image, "brain_mask": mask})
         assert image.min() == 1 and mask.max() == 255
 
+    def test_a_given_mask_has_the_affine_and_file_of_its_image(self):
+        image, mask = volume(cube(8, 2, 6), (1, 2, 3)), volume(cube(8, 2, 6), (1, 2, 3.01))
+        image.meta["filename_or_obj"], mask.meta["filename_or_obj"] = "scan.nii.gz", "mask.nii.gz"
+        data = BrainMaskd("image")({"image": image, "brain_mask": mask})
+        assert torch.equal(data["brain_mask"].affine, image.affine)
+        assert data["brain_mask"].meta["filename_or_obj"] == "scan.nii.gz"
+
     def test_made_mask_follows_the_image_through_space(self):
         values = cube(10, 2, 8)
         values[2, 2, 2] = 7
