@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 class HeadMasks:
     """Extract the brain of a case that is a whole head, and write its mask, ``<case_id>_brain_mask.nii.gz``.
 
-    The mask is uint8, on the grid and with the geometry of the head; its ``descrip`` says what it was made from, so that
-    a mask is used again for the same head only.
+    The mask is uint8, with the geometry of the head; its ``descrip`` says what it was made from, so that a mask is used
+    again for the same head only.
 
     Args:
         output_dir: where masks go.

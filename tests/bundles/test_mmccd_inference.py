@@ -141,12 +141,11 @@ def test_report_says_what_was_done(single, mmccd, settings):
 
 @pytest.mark.parametrize("case_id", GOOD)
 def test_volumes_slices_and_2d_images_are_finished(mixed, tumour, settings, case_id):
-    """The writer stores the volume ``X Y 1`` of a single slice as the image ``X Y``, with the same affine."""
     row = mixed.rows[case_id]
     assert row["status"] == "done" and GOOD[case_id] in row["warnings"], row
     image = nib.load(tumour.folder / f"{mixed.files[case_id]}.nii.gz")
     for volume in vars(read(mixed.out, case_id)).values():
-        assert volume.shape == (image.shape[:2] if case_id == "slice" else image.shape)
+        assert volume.shape == image.shape
         assert np.allclose(volume.affine, image.affine, atol=1e-4)
         assert np.isfinite(volume.get_fdata()).all()
     assert_mask_is_that_of_the_map(mixed.out, case_id, settings["min_component_share"])

@@ -39,7 +39,7 @@ GOOD = {  # sequences given, shape of the map
     "two": (("t1", "flair"), SHAPE),
     "thin": (("t1", "flair"), SHAPE),
     "one": (("t1ce",), SHAPE),
-    "slice": (SEQUENCES, SHAPE[:2]),
+    "slice": (SEQUENCES, (*SHAPE[:2], 1)),
     "flat": (("t1", "t1ce"), SHAPE[:2]),
 }
 BAD = {  # key, and what is said
@@ -201,7 +201,6 @@ def test_tumour_is_found(single, folder):
 
 @pytest.mark.parametrize("case_id", GOOD)
 def test_any_sequences_in_any_form_are_finished_on_their_grid(mixed, folder, tsgm, case_id):
-    """The writer stores a volume ``X Y 1`` as the image ``X Y``, with the same affine."""
     given, shape = GOOD[case_id]
     row = mixed.rows[case_id]
     assert row["status"] == "done" and row["sequences"] == " ".join(given)
@@ -213,7 +212,7 @@ def test_any_sequences_in_any_form_are_finished_on_their_grid(mixed, folder, tsg
         assert volume.shape == expected and np.allclose(volume.affine, affine, atol=1e-4), name
         assert np.isfinite(volume.get_fdata()).all()
     assert_mask_is_that_of_the_map(mixed.out, case_id, tsgm.config("inference.json")["min_component_share"])
-    if len(shape) == 2:
+    if shape[2:] in ((), (1,)):
         assert row["slices"] == "1" and "so few slices" in row["warnings"]
 
 
