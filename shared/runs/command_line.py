@@ -95,7 +95,7 @@ def as_meant(value: Any, text: Any, wanted: Any) -> Any:
         The text where a text is wanted, true or false where a bool is wanted; else the value.
 
     Raises:
-        ValueError: it is a text where a number or a bool is wanted.
+        ValueError: it is something else where a number or a bool is wanted.
     """
     typed = str(text)
     if typed[:1] in ("$", "@", "%"):
@@ -104,10 +104,10 @@ def as_meant(value: Any, text: Any, wanted: Any) -> Any:
         return value if isinstance(value, str) and typed[:1] in ("'", '"') else typed
     if isinstance(wanted, bool) or (wanted is None and typed in ("true", "false")):
         if typed.lower() not in _BOOLS:
-            raise ValueError(f"'{typed}' is neither true nor false. Write one of these")
+            raise ValueError(f"{typed!r} is neither true nor false. Write one of these")
         return _BOOLS[typed.lower()]
-    if isinstance(wanted, (int, float)) and isinstance(value, str):
-        raise ValueError(f"'{typed}' is a text. Write a number, such as {wanted}")
+    if isinstance(wanted, (int, float)) and value is not None and type(value) not in (int, float):
+        raise ValueError(f"{typed!r} is no number. Write one, such as {wanted}")
     return value
 
 
