@@ -30,7 +30,9 @@ class FoundCases(list[dict[str, Any]]):
         for case in self:
             other = first.setdefault(same_name(case["case_id"]), case)
             if other is not case:
-                files = " and ".join(str(c.get("image", c["case_id"])) for c in (other, case))
+                files = " and ".join(
+                    next(str(c[key]) for key in ("image", *SEQUENCES, "case_id") if key in c) for c in (other, case)
+                )
                 raise DataListError(f"{files} are both called '{case['case_id']}'; rename one of them")
 
 
