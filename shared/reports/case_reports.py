@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.run_information import run_information
 from ..runs.weights import sha256
 from .case_picture import case_picture
+from .earlier_results import maps_of, maps_of_others, set_aside
 from .page import write_report
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,8 @@ logger = logging.getLogger(__name__)
 class CaseReports:
     """Handler for an evaluator of batch size 1: collect rows and pictures, write ``report.csv``, ``.html``, ``.json``.
 
-    Each case is recorded as soon as it is finished, so that an interrupted run can go on. Of several processes that
+    Each case is recorded as soon as it is finished, so that an interrupted run can go on. Maps that an earlier
+    run has left of a case that is left out are moved, and all others are named as such. Of several processes that
     share the cases of the door the first writes the report, on all of them.
 
     Args:
@@ -52,10 +55,11 @@ class CaseReports:
         weights: str,
         settings: Mapping[str, Any],
     ) -> None:
-        self.output_dir, self.title, self.door, self.records = output_dir, title, door, records
+        self.folder, self.title, self.door, self.records = Path(output_dir), title, door, records
         self.run = {**run_information(), "weights": weights, "weights_sha256": sha256(weights), **settings}
         self.run |= {"passed_over": door.passed_over} if door.passed_over else {}
         self.warnings = {case["case_id"]: case["warnings"] for case in door.cases}
+        self.moved: list[str] = []
         self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:
@@ -95,7 +99,7 @@ class CaseReports:
             extracted = self.door.brains[case_id]["brain_from"] == extractor()
             head = np.asarray(case["whole_image"][-1]) if extracted else None
             picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label, head)
-            self.records.save(row, picture)
+            self.records.save(row, picture, maps_of(self.folder, case_id))
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         finished = self._write_report()  # what is finished is not lost
@@ -116,6 +120,17 @@ class CaseReports:
         if not dist.is_initialized() or dist.get_rank() == 0:
             self.run["seconds"] = time.time() - self.started
             rows, pictures = [row for row, _ in records], {row["case_id"]: picture for row, picture in records}
-            page = write_report(self.output_dir, self.title, rows, pictures, self.door.failures, self.run)
+            sections = self._earlier_results([row["case_id"] for row in rows])
+            page = write_report(self.folder, self.title, rows, pictures, self.door.failures, self.run, sections)
             logger.info("report: %s", page)
         return len(records)
+
+    def _earlier_results(self, finished: list[str]) -> list[tuple[str, str]]:
+        """Move what earlier runs have left of cases without a result; a section of the report on this, if any."""
+        for case_id in (failure["case_id"] for failure in self.door.failures):
+            self.moved += set_aside(self.folder, case_id, maps_of(self.folder, case_id))
+        others = maps_of_others(self.folder, finished)
+        says = [f"moved, as their cases have no result now: {', '.join(self.moved)}"] if self.moved else []
+        says += [f"in this folder, of cases that this run has not finished: {', '.join(others)}"] if others else []
+        self.run |= {"earlier_results": [*self.moved, *others]} if says else {}
+        return [("Files of earlier runs", "; ".join(says))] if says else []

@@ -24,9 +24,10 @@ from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
+from .earlier_results import set_aside
 from .page import Html, failed_cases, figure, table, write_page
 from .radiograph_grid import outlined, picture_grid, png
-from .sample_files import listed_sample, write_sample
+from .sample_files import listed_sample, samples_of, write_sample
 
 COLUMNS = tuple(
     "case_id class_label class seed w1 w2 w3 guidance level steps sampler source_id class_probability accepted reason "
@@ -45,7 +46,8 @@ class SampleReports:
     has a row for each (:data:`COLUMNS`, then what else is known), ``datalist.json`` the accepted ones in its section
     ``training``, a sample that began at a source with ``patient_id`` the source, so that it cannot stand in another
     section. These are renewed after each batch, and its samples are recorded, so that an interrupted run can go on;
-    ``report.json`` and ``report.html`` come last, also after an error.
+    ``report.json`` and ``report.html`` come last, also after an error. What an earlier run has drawn from a source that
+    is left out now is moved.
 
     Args:
         output_dir: where all this goes.
@@ -82,6 +84,7 @@ class SampleReports:
         self.run = {**run_information(), **files, **settings}
         self.rows: list[dict[str, Any]] = []
         self.shown: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
+        self.moved: list[str] = []
         self.started = time.time()
 
     def attach(self, engine: Engine) -> None:
@@ -113,9 +116,9 @@ class SampleReports:
             known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
             row = {**known, **self.settings, **case["facts"], **near}
             row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)
-            write_sample(self.folder, sample, case_id, accepted)
+            files = write_sample(self.folder, sample, case_id, accepted)
             self._add(row, tile)
-            self.records.save(row, png(tile))
+            self.records.save(row, png(tile), files)
         self._write_tables()
 
     def _add(self, row: dict[str, Any], tile: np.ndarray) -> None:
@@ -148,6 +151,9 @@ class SampleReports:
         self.run["seconds"] = time.time() - self.started
         self._write_tables()
         failures = self.door.failures if self.door else []
+        for source in (failure["case_id"] for failure in failures):
+            self.moved += set_aside(self.folder, source, samples_of(self.folder, source))
+        self.run |= {"earlier_results": self.moved} if self.moved else {}
         write_json(self.folder / "report.json", {"run": self.run, "cases": self.rows, "failures": failures})
         accepted = [row["class"] for row in self.rows if row["accepted"]]
         classes = [name for _, name in sorted({(row["class_label"], row["class"]) for row in self.rows})]

@@ -5,26 +5,34 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from monai.utils import ensure_tuple
 
-from .errors import OutputError
+from .command_line import DEBUG, given_options
 from .tables import write_json
 from .weights import sha256
 
 FOLDER = ".finished"
+_READ = ("config_file", "args_file")  # options whose files count, not their names
+_NO_MATTER = {"resume", DEBUG, "bundle_root", "output_dir", "image", "dataset_dir", "datalist", "section", *_READ}
 
 logger = logging.getLogger(__name__)
 
 
 class CaseRecords:
     """What the report says of each finished case, one file a case, in ``.finished`` of the output folder.
+
+    A case is finished where its files are those that were read (of the same size and time, or of the same sha256), the
+    weights and the options that change results are the same, and all its outputs are there. Else it is done again, and
+    the log says why.
 
     Args:
         output_dir: of the results.
@@ -35,56 +43,94 @@ class CaseRecords:
     Attributes:
         cases: all of them.
         remaining: those that are still to do.
-
-    Raises:
-        OutputError: with ``resume``, the finished cases come from another command or from other files.
     """
 
     def __init__(
         self, output_dir: str, cases: Sequence[Mapping[str, Any]], files: Sequence[str], resume: bool = False
     ) -> None:
         self.folder, self.cases, self.files, self.resume = Path(output_dir, FOLDER), cases, files, resume
-        done = {row["case_id"] for row, _ in self.read()} if resume else set()
-        self.remaining = [case for case in cases if case["case_id"] not in done]
+        self.remaining = [case for case in cases if not resume or not self._is_finished(case)]
         if resume:
             logger.info("%d of %d cases are finished already", len(cases) - len(self.remaining), len(cases))
 
     @cached_property
     def origin(self) -> dict[str, Any]:
-        """What the results of this run depend on: its command, all but ``--resume``, and the sha256 of its files."""
-        words = [word for word in sys.argv[1:] if not word.startswith("--resume=")]
-        if "--resume" in words:
-            option = words.index("--resume")
-            del words[option : option + 2]
-        return {"command": words, "files": [sha256(file) for file in self.files if Path(file).is_file()]}
+        """What the results of this run depend on beside the cases: its options, and the sha256 of its files."""
+        given = given_options() or {"command": sys.argv[1:]}
+        files = [*self.files, *(file for key in _READ for file in ensure_tuple(given.get(key) or ()))]
+        sums = {Path(file).name: sha256(file) for file in files if Path(file).is_file()}
+        return {"files": sums, "options": {name: given[name] for name in given.keys() - _NO_MATTER}}
 
     def start(self) -> None:
-        """Forget the cases of earlier runs, unless this one resumes; of several processes the first does so."""
+        """Forget the cases that are to be done; of several processes the first does so."""
         first = not dist.is_initialized() or dist.get_rank() == 0
         if first and not self.resume:
             shutil.rmtree(self.folder, ignore_errors=True)
+        for case in self.remaining if first else ():
+            self._file(case["case_id"]).unlink(missing_ok=True)
         if dist.is_initialized():
             dist.barrier()
 
-    def save(self, row: Mapping[str, Any], picture: bytes = b"") -> None:
-        """Record a case whose results are all written: its row, with ``case_id``, and its picture, a PNG, if any."""
+    def save(self, row: Mapping[str, Any], picture: bytes = b"", outputs: Iterable[str | Path] = ()) -> None:
+        """Record a case whose results are all written.
+
+        Args:
+            row: of the report, with ``case_id``.
+            picture: a PNG, if any.
+            outputs: files that were written for the case.
+        """
+        (case,) = (case for case in self.cases if case["case_id"] == row["case_id"])
         self.folder.mkdir(parents=True, exist_ok=True)
-        record = {"origin": self.origin, "row": row, "picture": base64.b64encode(picture).decode()}
+        record = {
+            "origin": self.origin,
+            "case": {key: _known(value) for key, value in case.items() if isinstance(value, (str, int, float))},
+            "outputs": [os.path.relpath(file, self.folder.parent) for file in outputs],
+            "row": row,
+            "picture": base64.b64encode(picture).decode(),
+        }
         write_json(self._file(row["case_id"]), record)
 
     def read(self) -> list[tuple[dict[str, Any], bytes]]:
         """Row and picture of each finished case of the run, in the order of ``cases``."""
         files = [self._file(case["case_id"]) for case in self.cases]
-        found = []
-        for record in (json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()):
-            if record["origin"] != self.origin:
-                case_id = record["row"]["case_id"]
-                raise OutputError(
-                    f"{self.folder.parent}: '{case_id}' is from another command, or weights or calibration have "
-                    "changed. Resume with the command that was interrupted, or choose another --output_dir"
-                )
-            found.append((record["row"], base64.b64decode(record["picture"])))
-        return found
+        records = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+        return [(record["row"], base64.b64decode(record["picture"])) for record in records]
+
+    def _is_finished(self, case: Mapping[str, Any]) -> bool:
+        file = self._file(case["case_id"])
+        if not file.is_file():
+            return False
+        record = json.loads(file.read_text(encoding="utf-8"))
+        reasons = _differing(record["origin"]["options"], self.origin["options"], "option ")
+        reasons += _differing(record["origin"]["files"], self.origin["files"], "")
+        reasons += [key for key, known in record["case"].items() if not _is_same(case.get(key), known)]
+        reasons += [key for key, value in case.items() if isinstance(value, str) and key not in record["case"]]
+        reasons = [f"{reason} is another one" for reason in reasons]
+        reasons += [f"{name} is gone" for name in record["outputs"] if not (self.folder.parent / name).is_file()]
+        if reasons:
+            logger.info("case '%s' is done again: %s", case["case_id"], ", ".join(reasons))
+        return not reasons
 
     def _file(self, case_id: str) -> Path:
         return self.folder / f"{case_id}.json"
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any], kind: str) -> list[str]:
+    return [f"{kind}{key}" for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
+
+
+def _known(value: Any) -> Any:
+    """A value of a case as it is recorded: of a file its size, time of change (ns) and sha256."""
+    if not isinstance(value, str) or not Path(value).is_file():
+        return value
+    status = os.stat(value)
+    return [status.st_size, status.st_mtime_ns, sha256(value)]
+
+
+def _is_same(value: Any, known: Any) -> bool:
+    """Whether a value of a case is the recorded one; a copy of a file has another time and the same sum."""
+    if not isinstance(known, list) or not isinstance(value, str) or not Path(value).is_file():
+        return bool(value == known)
+    size, time, checksum = known
+    status = os.stat(value)
+    return bool(status.st_size == size and (status.st_mtime_ns == time or sha256(value) == checksum))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -99,10 +100,6 @@ def test_the_rest_is_done_after_ctrl_c_and_all_is_as_without_it(run, stopped):
     before = when_written(stopped.out, finished)
     assert len(before) >= 4 * len(finished)
 
-    foreign = run.bundle.run("inference.json", {**stopped.options, "seed": 7, "resume": True})
-    assert foreign.returncode == 1
-    assert re.search(f"error: {stopped.out}: '.*' is from another command, or weights or", foreign.stderr)
-
     done = run.bundle.run("inference.json", {**stopped.options, "resume": True})
     assert done.returncode == 0, done.stderr
     assert f"{len(finished)} of {CASES} cases are finished already" in done.stdout
@@ -112,3 +109,49 @@ def test_the_rest_is_done_after_ctrl_c_and_all_is_as_without_it(run, stopped):
     assert sorted(one) == sorted(other) and all(np.array_equal(one[name], other[name]) for name in one)
     pages = [(folder / "report.html").read_text().count("data:image/png") for folder in (run.out, stopped.out)]
     assert pages[0] == pages[1] > 0
+
+
+@pytest.mark.slow
+def test_finished_is_what_has_its_files_its_options_and_its_results(itermask3d: Bundle, datalist: Path, tmp_path: Path):
+    shutil.copytree(datalist.parent, tmp_path / "brains")
+    listed, out = tmp_path / "brains" / "list.json", tmp_path / "out"
+    options = {**OPTIONS[FAST], "datalist": listed, "output_dir": out}
+    assert itermask3d.run("inference.json", options).returncode == 0
+    before = when_written(out, ["case3"])
+    files = [tmp_path / "brains" / case["t1"] for case in json.loads(listed.read_text())["test"]]
+    shutil.copy(files[1], files[0])
+    (out / "case1_pseudo_healthy.nii.gz").unlink()
+    shutil.copy(files[2], tmp_path / "copy")
+    files[2].unlink()
+    shutil.copy(tmp_path / "copy", files[2])
+    again = itermask3d.run("inference.json", {**options, "resume": "true"})
+    assert again.returncode == 0 and "2 of 4 cases are finished already" in again.stdout, again.stderr
+    assert "case 'case0' is done again: image is another one" in again.stdout
+    assert "case 'case1' is done again: case1_pseudo_healthy.nii.gz is gone" in again.stdout
+    assert when_written(out, ["case3"]) == before and len(rows(out)) == CASES
+    others = itermask3d.run("inference.json", {**options, "resume": "true", "seed": 7})
+    assert others.returncode == 0 and "0 of 4 cases are finished already" in others.stdout, others.stderr
+    assert "case 'case3' is done again: option seed is another one" in others.stdout
+
+
+@pytest.mark.slow
+def test_what_an_earlier_run_has_left_of_others_does_not_pass_for_a_result(itermask3d, datalist, tmp_path):
+    """Of a case that is refused now it is moved, of one that is not listed it stays; the report tells of both."""
+    shutil.copytree(datalist.parent, tmp_path / "brains")
+    listed, out = tmp_path / "brains" / "list.json", tmp_path / "out"
+    options = {**OPTIONS[FAST], "datalist": listed, "output_dir": out}
+    assert itermask3d.run("inference.json", options).returncode == 0
+    cases = json.loads(listed.read_text())["test"]
+    listed.write_text(json.dumps({"test": cases[:3]}))
+    (tmp_path / "brains" / cases[0]["t1"]).write_bytes(b"no image")
+    done = itermask3d.run("inference.json", {**options, "resume": "true"})
+    assert (
+        done.returncode == 2 and "case 'case0' has no result; of an earlier run, moved: set_aside/case0" in done.stdout
+    )
+    assert not list(out.glob("case0_*")) and len(list(out.glob("set_aside/case0_*"))) == 3
+    assert len(list(out.glob("case3_*.nii.gz"))) == 3
+    told = json.loads((out / "report.json").read_text())["run"]["earlier_results"]
+    maps = ("anomaly_map", "anomaly_mask", "pseudo_healthy")
+    assert sorted(told) == sorted(f"{case}_{name}.nii.gz" for case in ("set_aside/case0", "case3") for name in maps)
+    page = (out / "report.html").read_text()
+    assert "Files of earlier runs" in page and "set_aside/case0_anomaly_mask" in page and "case3_anomaly_mask" in page

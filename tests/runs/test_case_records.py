@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
+import monai.bundle.__main__ as program
 import pytest
 
 from shared.runs.case_records import CaseRecords
-from shared.runs.errors import OutputError
 
 CASES = [{"case_id": name} for name in ("b", "a", "ü 1")]
 
 
 @pytest.fixture(autouse=True)
 def command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["monai", "run", "--output_dir", "out", "--seed", "1"])
+    monkeypatch.setattr(
+        sys, "argv", [program.__file__, "run", "--config_file", "", "--output_dir", "out", "--seed", "1"]
+    )
 
 
 def records(folder: Path, resume: bool = False, cases: list[dict[str, str]] = CASES) -> CaseRecords:
@@ -50,14 +54,66 @@ def test_the_command_is_the_same_with_and_without_resume(tmp_path, monkeypatch, 
     assert len(records(tmp_path, resume=True).remaining) == 2
 
 
-def test_cases_of_another_command_or_of_other_weights_are_refused(tmp_path, monkeypatch):
+def remaining(folder: Path, cases: list[dict[str, str]]) -> list[str]:
+    return [case["case_id"] for case in CaseRecords(str(folder), cases, [str(folder / "model.pt")], True).remaining]
+
+
+def test_cases_of_other_options_or_weights_are_done_again_and_the_log_says_why(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
     (tmp_path / "model.pt").write_bytes(b"weights")
     records(tmp_path).save({"case_id": "a"}, b"")
-    assert len(records(tmp_path, resume=True).remaining) == 2
+    assert remaining(tmp_path, CASES) == ["b", "ü 1"]
     (tmp_path / "model.pt").write_bytes(b"others")
-    with pytest.raises(OutputError, match="'a' is from another command, or weights or.*--output_dir"):
-        records(tmp_path, resume=True)
+    assert remaining(tmp_path, CASES) == ["b", "a", "ü 1"]
+    assert "case 'a' is done again: model.pt is another one" in caplog.text
     (tmp_path / "model.pt").write_bytes(b"weights")
     monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "2"])
-    with pytest.raises(OutputError, match="another command"):
-        records(tmp_path, resume=True)
+    assert remaining(tmp_path, CASES) == ["b", "a", "ü 1"]
+    assert "case 'a' is done again: option seed is another one" in caplog.text
+
+
+def test_where_cases_and_results_lie_does_not_matter(tmp_path, monkeypatch):
+    records(tmp_path).save({"case_id": "a"})
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--datalist", "other.json", "--debug", "true", "--resume", "true"])
+    assert remaining(tmp_path, CASES) == ["b", "ü 1"]
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> list[dict[str, str]]:
+    """One case, finished, with an input and an output."""
+    for name in ("scan.nii.gz", "mask.nii.gz", "out/a_map.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"voxels")
+    cases = [{"case_id": "a", "image": str(tmp_path / "scan.nii.gz"), "sequence": "t1"}]
+    records(tmp_path / "out", cases=cases).save({"case_id": "a"}, b"", [tmp_path / "out" / "a_map.nii.gz"])
+    assert remaining(tmp_path / "out", cases) == []
+    return cases
+
+
+def test_a_file_that_was_touched_or_copied_is_the_same(tmp_path, scan):
+    os.utime(scan[0]["image"], (1, 1))
+    assert remaining(tmp_path / "out", scan) == []
+    shutil.copy(scan[0]["image"], tmp_path / "copy.nii.gz")
+    assert remaining(tmp_path / "out", [{**scan[0], "image": str(tmp_path / "copy.nii.gz")}]) == []
+
+
+def test_a_case_whose_files_or_facts_are_others_is_done_again(tmp_path, scan, caplog):
+    caplog.set_level("INFO")
+    out, mask = tmp_path / "out", str(tmp_path / "mask.nii.gz")
+    for changed, why in (({"sequence": "t2"}, "sequence"), ({"brain_mask": mask}, "brain_mask")):
+        assert remaining(out, [{**scan[0], **changed}]) == ["a"]
+        assert f"case 'a' is done again: {why} is another one" in caplog.text
+    Path(scan[0]["image"]).write_bytes(b"VOXELS")
+    assert remaining(out, scan) == ["a"] and "done again: image is another one" in caplog.text
+
+
+def test_a_case_whose_output_is_gone_is_done_again(tmp_path, scan, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "out" / "a_map.nii.gz").unlink()
+    assert remaining(tmp_path / "out", scan) == ["a"]
+    assert "case 'a' is done again: a_map.nii.gz is gone" in caplog.text
+
+
+def test_what_is_to_be_done_again_is_no_longer_recorded_when_the_run_starts(tmp_path, scan):
+    (tmp_path / "out" / "a_map.nii.gz").unlink()
+    assert records(tmp_path / "out", True, scan).read() == []
