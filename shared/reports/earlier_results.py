@@ -10,7 +10,7 @@ from pathlib import Path
 from ..cases.file_names import MAPS
 
 SET_ASIDE = "set_aside"
-_NAMES = tuple(MAPS.values())
+_NAMES = sorted(MAPS.values())
 
 logger = logging.getLogger(__name__)
 
