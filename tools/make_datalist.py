@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(found, FoundCases):
             refused = [case for case in found if "reason" in case]
             for note in found.passed_over:
-                print(f"no cases: {note}", file=sys.stderr)
+                print(f"passed over: {note}", file=sys.stderr)
             for case in refused:
                 print(f"'{case['case_id']}' left out: {case['reason']}. {case['remedy']}.", file=sys.stderr)
         if isinstance(found, list):

@@ -9,6 +9,7 @@ import torch
 from monai.data import MetaTensor
 
 from ..runs.errors import InputError
+from ..runs.few_values import why_labels
 from .contrast import check_contrast
 from .mask_fit import share_beyond, without_outer_zeros
 from .one_grid import are_one_grid, corner_shift, resample_to, shown_of
@@ -42,6 +43,17 @@ def check_values(image: Volume, brain: np.ndarray) -> None:
     if not brain.all() and np.percentile(values, 90) <= 0:
         remedy = "Add a constant so that tissue is positive, and keep 0 outside the brain"
         raise InputError(image.file, image.key, "is negative in over 90 % of the brain", remedy)
+
+
+def check_no_labels(image: Volume) -> None:
+    """Refuse a label map, ``X Y Z``, in place of a scan.
+
+    Raises:
+        InputError: it is one (:func:`~..runs.few_values.why_labels`).
+    """
+    if why := why_labels(image.data):
+        remedy = "Pass the scan itself; a mask or label has a key of its own in a datalist"
+        raise InputError(image.file, image.key, f"is a mask or label map, no scan: {why}", remedy)
 
 
 def check_extracted(image: Volume, why: str | None, slices: bool = False, offer: str = "") -> list[str]:
@@ -169,6 +181,7 @@ def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list
         companion, brain, resampled = _resampled(companion, image, brain)
         notes += resampled
     check_values(companion, brain)
+    check_no_labels(companion)
     notes += _standardised(companion, brain) + check_contrast(companion, brain)
     absent = float(np.mean(companion.data[brain] == 0))
     if absent > 0.2:

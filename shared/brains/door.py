@@ -14,7 +14,7 @@ from ..cases.file_names import SEQUENCES
 from ..cases.folder_cases import FoundCases
 from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
-from .checks import check_brain, check_companion, check_same_grid, check_values
+from .checks import check_brain, check_companion, check_no_labels, check_same_grid, check_values
 from .contrast import check_contrast
 from .find_brain import find_brain
 from .head_masks import HeadMasks
@@ -110,6 +110,7 @@ def check_case(
     volumes = read_channels(case["image"], key, named, slices)
     image = next((volume for volume in volumes if volume.key == primary), volumes[0])
     check_values(image, np.ones(image.data.shape, bool))
+    check_no_labels(image)
     found = find_brain(case, image, volumes, slices, head_masks)
     brain, notes = found.voxels, found.notes
     check_values(image, brain)

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from .checks import check_extracted
+from .checks import check_extracted, check_no_labels
 from .extraction import brain_of_head, how_to_extract, is_head
 from .volume import Volume
 from .whole_head import WHOLE_HEAD, why_not_a_brain
@@ -38,7 +38,7 @@ class ExtractBraind(MapTransform):
         device: where the networks of the extraction run.
 
     Raises:
-        InputError: a whole head that is refused, or whose brain is not found.
+        InputError: a label map, or a whole head that is refused or whose brain is not found.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class ExtractBraind(MapTransform):
                 continue
             file = str(d[key].meta.get("filename_or_obj", key))
             image = Volume(file, str(key), np.asarray(d[key][0]), np.asarray(d[key].affine))
+            check_no_labels(image)
             why = why_not_a_brain(image, self.slices)
             if is_head(image, why, self.slices) and not self.offer:
                 brain = torch.from_numpy(brain_of_head(image, self.device)[None])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,10 @@ import numpy as np
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 
+from ..cases.file_names import NIFTI
 from ..cases.sequence_cases import NAME_VOLUMES
 from ..runs.errors import InputError
+from ..runs.files import check_is_file
 from .volume import Volume, superior_axis
 
 MAX_VOXELS = 512**3
@@ -73,11 +74,8 @@ def _is_gzip(file: str) -> bool:
 def _read_start(file: str, key: str) -> bytes:
     """First 540 bytes, decompressed; nothing of the data yet."""
     path = Path(file)
-    if path.is_dir():
-        raise InputError(file, key, "is a folder", "Pass a file, or the folder as --dataset_dir")
-    if not path.exists():
-        raise InputError(file, key, "file not found", "Check the path; relative paths of a datalist start at its file")
-    if not re.search(r"\.nii(\.gz)?$", path.name, re.IGNORECASE):
+    check_is_file(file, key)
+    if not NIFTI.search(path.name):
         raise InputError(file, key, "is not named .nii or .nii.gz", "Convert it to NIfTI (DICOM: dcm2niix)")
     try:
         if path.stat().st_size == 0:

@@ -42,7 +42,7 @@ class CheckedCases:
         self.failures: list[dict[str, str]] = []
         self.passed_over = cases.passed_over if isinstance(cases, FoundCases) else []
         if self.passed_over:
-            logger.info("no cases: %s", "; ".join(self.passed_over))
+            logger.info("passed over: %s", "; ".join(self.passed_over))
         for case in tqdm(cases, desc=what, unit="case", disable=len(cases) < show_from):
             try:
                 _check_name(case)

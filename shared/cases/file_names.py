@@ -15,6 +15,8 @@ MAPS = {"pred": "anomaly_mask", **{name: name for name in ("anomaly_map", "pseud
 """The volumes that a bundle writes for a case, ``<case_id>_<name>.nii.gz``: names by key of the case."""
 BRAIN_MASK, LABEL, OVERLAY = "brain_mask", "label", "overlay"
 """What else is written as ``<case_id>_<name>``: by the extraction of brains, MaC-DM's segmenter, and for a look."""
+SAMPLE_FOLDERS, SAMPLES_TABLE = ("samples", "rejected"), "samples.csv"
+"""What MaC-DM writes into the folder of a run: the images that it draws, and the table of them."""
 MAX_CASE_ID_BYTES = 255 - max(len(f"._{name}.nii.gz.1234567") for name in (*MAPS.values(), BRAIN_MASK))
 """So that a name of 255 bytes, which file systems allow, holds the longest one, as it is called while it is written."""
 

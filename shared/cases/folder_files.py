@@ -53,19 +53,22 @@ def counted(files: Sequence[FolderFile], what: str) -> list[str]:
     return [f"{len(files)} {what} (such as {files[0].path.name})"] if files else []
 
 
-def read_folder(folder: Path, channels: Sequence[str] = ()) -> tuple[list[FolderFile], list[str]]:
+def read_folder(
+    folder: Path, channels: Sequence[str] = (), radiographs: bool = False
+) -> tuple[list[FolderFile], list[str]]:
     """Images, masks and labels below a folder, each once, and notes on what was passed over.
 
     What a bundle has written is passed over, and of BIDS the images that were derived from others.
 
     Args:
-        folder: of NIfTI files, at any depth.
+        folder: of the files, at any depth.
         channels: sequences of the files that nnU-Net calls ``_0000``, ``_0001`` and so on.
+        radiographs: PNG and DICOM files count too.
 
     Raises:
         DataListError: no such folder, no NIfTI file in it, or several channels of a case without their names.
     """
-    found = find_files(folder)
+    found = find_files(folder, radiographs)
     read = [_read_file(path, stem) for path, stem in found.files.items()]
     files = [file for file in read if file.name.kind != "written"]
     images = [file for file in files if file.name.kind == "image"]

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..runs.errors import DataListError
-from .file_names import NIFTI
+from .file_names import NIFTI, RADIOGRAPH
 
 _FOREIGN = re.compile(
     r"\.(mgz|mgh|nrrd|nhdr|mha|mhd|mnc|img|hdr|dcm|dicom|ima|par|png|jpe?g|tiff?|nii\.(bz2|xz|zip|zst))$", re.IGNORECASE
 )
-_NO_NIFTI = "convert them to NIfTI (DICOM: dcm2niix; .mgz: mri_convert)"
+_CONVERT = "convert them to NIfTI (DICOM: dcm2niix; .mgz: mri_convert)"
+_CONVERT_TO_PNG = "convert them to PNG without loss"
+_NIFTI_FILES = ("NIfTI files", ".nii or .nii.gz")
 
 
 @dataclass
@@ -31,21 +33,22 @@ class FoundFiles:
     notes: list[str] = field(default_factory=list)
 
 
-def find_files(folder: Path, endings: re.Pattern[str] = NIFTI) -> FoundFiles:
-    """Find the files of some endings below a folder; links to folders are followed, each folder is read once.
+def find_files(folder: Path, radiographs: bool = False) -> FoundFiles:
+    """Find the NIfTI files below a folder; links to folders are followed, each folder is read once.
 
     What is hidden below the folder is passed over, wherever the folder itself lies. Files of other formats of images
     are counted.
 
     Args:
         folder: that is searched.
-        endings: of the names that are wanted.
+        radiographs: PNG and DICOM files are wanted too, these also without an ending.
 
     Raises:
         DataListError: no such folder, or no such file in it.
     """
     if not folder.is_dir():
-        raise DataListError(f"{folder} is not a folder; pass an existing folder of NIfTI files")
+        raise DataListError(f"{folder} is not a folder; pass an existing folder of images")
+    endings = RADIOGRAPH if radiographs else NIFTI
     found, foreign = list[Path](), Counter[str]()
     hidden, closed = list[str](), list[str]()
     for entry in _walk(folder, closed):
@@ -53,14 +56,15 @@ def find_files(folder: Path, endings: re.Pattern[str] = NIFTI) -> FoundFiles:
             hidden += [entry.name] * bool(entry.is_dir() or endings.search(entry.name))
         elif endings.search(entry.name):
             found.append(Path(entry.path))
-        elif kind := _foreign_format(entry):
+        elif (kind := _foreign_format(entry)) == "DICOM files" and radiographs:
+            found.append(Path(entry.path))
+        elif kind:
             foreign[kind] += 1
     formats = ", ".join(f"{count} {kind}" for kind, count in sorted(foreign.items()))
-    notes = [f"{formats}: {_NO_NIFTI}"] if formats else []
+    notes = [f"{formats}: {_CONVERT_TO_PNG if radiographs else _CONVERT}"] if formats else []
     if not found:
-        raise DataListError(
-            f"0 NIfTI files below {folder}; images end in .nii or .nii.gz{''.join(f'; {n}' for n in notes)}"
-        )
+        what, named = ("radiographs", ".png, .dcm, .nii or .nii.gz") if radiographs else _NIFTI_FILES
+        raise DataListError("; ".join([f"0 {what} below {folder}; images end in {named}", *notes]))
     notes += [f"{len(hidden)} hidden (such as {hidden[0]})"] if hidden else []
     notes += [f"{path}: this folder cannot be read" for path in closed]
     return FoundFiles({f: endings.sub("", f.relative_to(folder).as_posix()) for f in sorted(found)}, notes)

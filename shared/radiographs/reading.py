@@ -9,7 +9,6 @@ MONOCHROME1.
 from __future__ import annotations
 
 import gzip
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,10 @@ import numpy as np
 from monai.data.image_reader import ITKReader, NibabelReader, PILReader
 from scipy import ndimage
 
+from ..cases.file_names import NIFTI
 from ..runs.errors import InputError
+from ..runs.few_values import why_labels
+from ..runs.files import check_is_file
 from .screen import to_screen
 
 MIN_SIDE = 32  # pixels
@@ -56,11 +58,13 @@ def read_radiograph(file: str, key: str) -> Radiograph:
 
     Raises:
         InputError: missing, damaged or foreign file; colours that differ, transparency; several frames, slices or
-            images; an unusable affine; fewer than 32 pixels in a row or column; NaN, inf; a constant image.
+            images; an unusable affine; fewer than 32 pixels in a row or column; NaN, inf; a constant image; a mask.
     """
     image = _read(file, key)
     if image.data.min() == image.data.max():
         raise InputError(file, key, f"is constant everywhere ({image.data.flat[0]:g})", "Pass the original radiograph")
+    if why := why_labels(image.data, regions=False):
+        raise InputError(file, key, f"is a mask or label map, no radiograph: {why}", "Pass the original radiograph")
     return image
 
 
@@ -117,10 +121,7 @@ def _read(file: str, key: str) -> Radiograph:
 
 def _decoder(file: str, key: str) -> Callable[[str, str], Radiograph]:
     path = Path(file)
-    if path.is_dir():
-        raise InputError(file, key, "is a folder", "Pass a file")
-    if not path.exists():
-        raise InputError(file, key, "file not found", "Check the path; relative paths of a datalist start at its file")
+    check_is_file(file, key)
     try:
         with path.open("rb") as stream:
             start = stream.read(132)
@@ -128,7 +129,7 @@ def _decoder(file: str, key: str) -> Callable[[str, str], Radiograph]:
         raise InputError(file, key, f"cannot be read ({error.strerror})", "Check its permissions") from error
     if not start:
         raise InputError(file, key, "is empty (0 bytes)", "Copy or download it again")
-    if re.search(r"\.nii(\.gz)?$", path.name, re.IGNORECASE):
+    if NIFTI.search(path.name):
         return _from_nifti
     if start.startswith(b"\x89PNG"):
         return _from_png

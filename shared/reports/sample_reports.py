@@ -16,6 +16,7 @@ import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
+from ..cases.file_names import SAMPLES_TABLE
 from ..cases.radiograph_cases import MASKS
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..radiographs.door import RadiographDoor
@@ -142,7 +143,7 @@ class SampleReports:
 
     def _write_tables(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_csv(self.folder / "samples.csv", self.rows)
+        write_csv(self.folder / SAMPLES_TABLE, self.rows)
         listed = [listed_sample(row) for row in self.rows if row["accepted"]]
         write_json(self.folder / "datalist.json", {"training": listed})
 

@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, whole, whatever interrupts the writing."""
+"""Files that are there, and files that are either the old or the new ones, whole, whatever interrupts the writing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import InputError
+
+
+def check_is_file(file: str, key: str) -> None:
+    """Check that there is a file of a case.
+
+    Raises:
+        InputError: there is a folder, nothing, or a link that leads to nothing.
+    """
+    path = Path(file)
+    if path.is_dir():
+        raise InputError(file, key, "is a folder", "Pass a file, or the folder as --dataset_dir")
+    if path.is_symlink() and not path.exists():
+        problem = f"is a link to {os.readlink(path)}, which is not there"
+        raise InputError(file, key, problem, "Mend the link, or fetch the file (git annex get, datalad get)")
+    if not path.exists():
+        raise InputError(file, key, "file not found", "Check the path; relative paths of a datalist start at its file")
 
 
 @contextmanager

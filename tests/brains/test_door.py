@@ -20,7 +20,11 @@ from tests.helpers.real_data import DATA, needs_data
 FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "all_zero": ("x.nii.gz", lambda p: save(p, BRAIN * 0), "is 0 everywhere"),
     "constant": ("x.nii.gz", lambda p: save(p, BRAIN * 0 + 7), r"constant everywhere \(7\)"),
-    "constant_brain": ("x.nii.gz", lambda p: save(p, (BRAIN != 0).astype(np.uint8)), r"constant in the brain \(1\)"),
+    "constant_brain": (
+        "x.nii.gz",
+        lambda p: save(p, (BRAIN != 0).astype(np.uint8)),
+        r"is a mask or label map, no scan: it holds 2 diff",
+    ),
     "negative_brain": ("x.nii.gz", lambda p: save(p, -BRAIN), "negative in over 90 %"),
     "background": ("x.nii.gz", lambda p: save(p, BRAIN - 5), "background is -5, not 0"),
     "no_background": ("x.nii.gz", lambda p: save(p, BRAIN + np.indices(BRAIN.shape)[0]), "no zero background"),
@@ -115,6 +119,7 @@ def test_unknown_sequence_is_a_warning(tmp_path):
 
 
 MASK = (BRAIN != 0).astype(np.uint8)
+OTHER = np.random.default_rng(0).uniform(3, 4, BRAIN.shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("mask", [MASK * 255, MASK * np.float32(0.3), MASK.astype(np.float64)[..., None]])
@@ -149,8 +154,8 @@ def test_mask_and_label_on_another_grid(tmp_path, key, make, message):
     [
         (BRAIN, MASK * 0, "m.nii.gz .*is empty"),
         (BRAIN, MASK | 1, "covers 4.1 l, more than a brain"),
-        (np.where(MASK, 0, BRAIN + 3).astype(np.float32), MASK, "x.nii.gz .*is 0 in the brain"),
-        (np.where(MASK, 9, 3).astype(np.float32), MASK, "x.nii.gz .*is constant in the brain"),
+        (np.where(MASK, 0, OTHER), MASK, "x.nii.gz .*is 0 in the brain"),
+        (np.where(MASK, 9, OTHER), MASK, "x.nii.gz .*is constant in the brain"),
     ],
 )
 def test_mask_that_is_none(tmp_path, image, mask, message):

@@ -37,6 +37,7 @@ def test_a_companion_may_be_a_whole_head_where_the_image_is_extracted(tmp_path):
         (lambda p: save(p, BRAIN[:, :, :39]), r"shows 7\d % of the brain of .*x.nii.gz, by their affines"),
         (lambda p: save(p, BRAIN, AFFINE + np.eye(4)[:, [0]] * [[0, 0, 0, 500]]), "shows 0 % of the brain"),
         (lambda p: save(p, np.where(BRAIN != 0, np.float32(7), 3)), r"constant in the brain \(7\)"),
+        (lambda p: save(p, np.digitize(BRAIN, [1, 90]).astype(np.float32)), "is a mask or label map, no scan"),
         (lambda p: save(p, np.where(BRAIN != 0, np.float32(0), 9)), "is 0 in the brain"),
         (lambda p: save(p, -BRAIN), "negative in over 90 % of the brain"),
         (lambda p: save(p, np.where(np.indices(BRAIN.shape)[0] == 32, np.nan, BRAIN)), "NaN or infinite"),

@@ -104,7 +104,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "pixels_in_metres": (lambda p: save(p, SLICE, np.diag([0.0025] * 3 + [1])), "too small for a brain"),
     "vertex": (lambda p: save(p, SLICE * (radius((20, 20, 20))[:, :, [MID]] < 1)), "13 cm2 of brain.*too little"),
     "all_zero": (lambda p: save(p, SLICE * 0), "is 0 everywhere"),
-    "constant_brain": (lambda p: save(p, (SLICE != 0).astype(np.uint8)), "constant in the brain"),
+    "constant_brain": (lambda p: save(p, (SLICE != 0).astype(np.uint8)), "is a mask or label map"),
     "background": (lambda p: save(p, SLICE - 5), "background is -5, not 0"),
     "no_background": (lambda p: save(p, SLICE + np.indices(SLICE.shape)[0]), "no zero background"),
     "cut_within_the_brain": (lambda p: save(p, SLICE[20:44, 18:46]), "no zero background"),

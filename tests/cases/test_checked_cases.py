@@ -59,7 +59,7 @@ def test_what_was_passed_over_is_said(caplog):
             FoundCases([{"case_id": "a", "number": 2}], ["1 named flair (such as x.nii)", "2 hidden"]), check
         )
     assert found.passed_over == ["1 named flair (such as x.nii)", "2 hidden"]
-    assert caplog.records[0].getMessage() == "no cases: 1 named flair (such as x.nii); 2 hidden"
+    assert caplog.records[0].getMessage() == "passed over: 1 named flair (such as x.nii); 2 hidden"
 
 
 @pytest.mark.parametrize(("name", "good"), [("a", True), ("ä", False)])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.cases.file_names import RADIOGRAPH
 from shared.cases.found_files import find_files
 from shared.runs.errors import DataListError
 
@@ -53,8 +52,10 @@ def test_other_formats_are_counted_and_named(tmp_path):
 
 def test_radiographs_have_other_endings(tmp_path):
     touch(*(tmp_path / name for name in ("a.PNG", "b.dcm", "c.nii.gz", "d.jpg")))
-    found = find_files(tmp_path, RADIOGRAPH)
-    assert list(found.files.values()) == ["a", "b", "c"] and "1 .jpg" in found.notes[0]
+    (tmp_path / "1.2.840.1001").write_bytes(bytes(128) + b"DICM")
+    found = find_files(tmp_path, radiographs=True)
+    assert list(found.files.values()) == ["1.2.840.1001", "a", "b", "c"]
+    assert found.notes == ["1 .jpg files: convert them to PNG without loss"]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def nifti(path: Path, pixels: np.ndarray = PICTURE, codes: str = "LPS", **header
 
 
 def paletted(path: Path, *palette: int) -> Path:
-    picture = Image.fromarray((GREY8 > 99).astype(np.uint8), "P")
+    picture = Image.fromarray(GREY8, "P")
     picture.putpalette(palette)
     picture.save(path, "PNG")
     return path
@@ -53,8 +53,7 @@ def paletted(path: Path, *palette: int) -> Path:
     [
         (png, PICTURE),
         (lambda p: png(p, GREY8), GREY8),
-        (lambda p: png(p, GREY8 > 99), GREY8 > 99),
-        (lambda p: paletted(p, 9, 9, 9, 4, 4, 4), np.where(GREY8 > 99, 4, 9)),
+        (lambda p: paletted(p, *np.repeat(255 - np.arange(256), 3).tolist()), 255 - GREY8.astype(int)),
         (lambda p: png(p, np.stack([GREY8] * 3, -1)), GREY8),
         (lambda p: png(p, np.stack([GREY8] * 3 + [GREY8 * 0 + 255], -1)), GREY8),
         (lambda p: png(p, np.stack([GREY8, GREY8 * 0 + 255], -1), "LA"), GREY8),

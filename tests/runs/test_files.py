@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.runs.files import replacing
+from shared.runs.errors import InputError
+from shared.runs.files import check_is_file, replacing
 from shared.runs.output_lock import OutputLock
 from tests.helpers.paths import ROOT
 
@@ -45,3 +46,17 @@ def test_what_a_killed_run_leaves_is_hidden_and_removed_by_the_next_one(tmp_path
     assert done.returncode == -signal.SIGKILL and left.name.startswith(".a.txt.") and left.read_text() == "half"
     lock = OutputLock([str(tmp_path)])
     assert lock and not left.exists() and not (tmp_path / "a.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda p: p.mkdir(), "is a folder"),
+        (lambda p: None, "file not found"),
+        (lambda p: p.symlink_to(".git/annex/x"), "is a link to .git/annex/x, which is not there. Mend the link"),
+    ],
+)
+def test_what_is_no_file_is_told(tmp_path, make, problem):
+    make(tmp_path / "a.nii")
+    with pytest.raises(InputError, match=problem):
+        check_is_file(str(tmp_path / "a.nii"), "t1")
