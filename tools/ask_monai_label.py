@@ -42,8 +42,17 @@ def ask(server: str, model: str, image: Path, params: Mapping[str, Any]) -> byte
             data={"params": json.dumps({"result_extension": extension(image), **params})},
             files={"file": (image.name, file)},
         )
-    answer.raise_for_status()
+    if not answer.ok:
+        raise OSError(_detail(answer))
     return answer.content
+
+
+def _detail(answer: requests.Response) -> str:
+    """What the server says of an error."""
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError):
+        return f"{answer.status_code} {answer.reason}"
 
 
 def extension(image: Path) -> str:
@@ -91,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         content = ask(given.server, given.model, given.image, given.params)
     except OSError as error:  # requests' own are of this kind
-        print(f"ask_monai_label: {error}. The server's log says more, if it is running", file=sys.stderr)
+        print(f"ask_monai_label: {error}", file=sys.stderr)
         return 1
     label = given.output_dir / f"{stem_of(given.image)}_{LABEL}{extension(given.image)}"
     with replacing(label) as temporary:

@@ -29,6 +29,31 @@ def make_grid(*arguments, **options):
 save_image = make_grid
 '''
 
+ANSWERS = '''
+
+from pathlib import Path
+
+from fastapi import HTTPException
+
+from tools.monai_label_answers import prepared, told
+
+
+class AnsweringApp(MyApp, MONAILabelApp):  # MONAI Label takes the first class by name
+    """The app, whose answers to an inference say what is wrong and what to do."""
+
+    def infer(self, request, datastore=None):
+        image, bundle = str(request["image"]), self.models.get(request.get("model"))
+        try:
+            if not bundle:
+                return super().infer(request, datastore)
+            if not os.path.exists(image):
+                image = (datastore or self.datastore()).get_image_uri(image) or image
+            with prepared(request, image, Path(bundle)) as request:
+                return super().infer(request, datastore)
+        except Exception as error:
+            raise HTTPException(*told(error, request, os.path.dirname(image))) from error
+'''
+
 
 def write_stand_in(folder: Path) -> None:
     """A torchvision for MONAI Label's imports, in processes that it starts too, unless a real one can be imported."""
@@ -40,9 +65,11 @@ def write_stand_in(folder: Path) -> None:
 
 
 def copy_app(folder: Path) -> None:
-    """MONAI Label's app for bundles, as its own command copies it."""
+    """MONAI Label's app for bundles, as its own command copies it, and from it one whose answers tell what is wrong."""
+    source = Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle"
     if not folder.is_dir():
-        shutil.copytree(Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle", folder)
+        shutil.copytree(source, folder)
+    (folder / "main.py").write_text((source / "main.py").read_text(encoding="utf-8") + ANSWERS, encoding="utf-8")
 
 
 def stage_segmenter(folder: Path) -> None:

@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if prepared.returncode:
         return 1
     print(f"MONAI Label: http://{given.host}:{given.port} (Slicer: module MONAI Label, this address)", flush=True)
-    path = os.pathsep.join([str(given.app_dir / "stand_in"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    path = os.pathsep.join([str(given.app_dir / "stand_in"), str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
     variables = {**os.environ, "PYTHONPATH": path, "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     try:
         return subprocess.run(command(python, given), env=variables).returncode

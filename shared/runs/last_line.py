@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-_PACKAGE = __name__.rpartition(".runs.")[0]
-_OURS = (f"{_PACKAGE}.", "tools.", "__main__")  # modules whose errors speak to the user
+_OURS = ("shared.", "scripts.shared.", "tools.", "__main__")  # modules whose errors speak to the user
 _NOT_ALLOWED = "Choose a place that may be written to, such as another --output_dir"
 _NO_SPACE = "Free some space, or choose another place, such as another --output_dir"
 _OF_THE_MACHINE = {

@@ -1,0 +1,60 @@
+"""monai_label_answers: the door before an inference, and what is told; test_serve_monai_label asks the real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from shared.runs.errors import NoUsableCaseError, WeightsError
+from shared.simulation.phantom_brain import make_phantom
+from tools.monai_label_answers import FAULT, UNUSABLE, prepared, told
+from tools.serve_monai_label import ROOT
+
+MMCCD = ROOT / "bundles" / "brain_mri_anomaly_mmccd"
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    phantom = make_phantom(9005, None, ("flair",), spacing=4.0)
+    nib.save(nib.Nifti1Image(phantom.images["flair"], phantom.affine), tmp_path / "flair.nii.gz")
+    return tmp_path / "flair.nii.gz"
+
+
+def test_a_good_image_goes_on_and_options_have_the_type_that_is_wanted(scan):
+    request = {"model": MMCCD.name, "steps": 3, "device": "cpu", "other": [1]}
+    with prepared(request, str(scan), MMCCD) as ready:
+        assert ready == request
+
+
+def test_what_the_door_refuses_is_told_as_the_command_line_does_without_the_folder(scan):
+    image = nib.load(scan)
+    nib.save(nib.Nifti1Image(np.where(image.get_fdata() > 0, np.nan, 0), image.affine), scan)
+    with pytest.raises(NoUsableCaseError) as refused, prepared({}, str(scan), MMCCD):
+        pass
+    status, text = told(refused.value, {}, str(scan.parent))
+    assert status == UNUSABLE and text.startswith("flair.nii.gz (key 'flair'): has ") and "numpy.nan_to_num" in text
+
+
+@pytest.mark.parametrize("value", ["many", True, [3]])
+def test_an_option_of_another_type_is_named(scan, value):
+    with pytest.raises(ValueError, match="option steps: .* is no number"), prepared({"steps": value}, str(scan), MMCCD):
+        pass
+
+
+def test_a_bundle_without_weights_says_what_to_do(scan, tmp_path):
+    with pytest.raises(WeightsError, match="weights missing. Train with") as refused, prepared({}, str(scan), tmp_path):
+        pass
+    assert told(refused.value, {}, "")[0] == UNUSABLE
+
+
+def test_a_fault_of_the_program_is_told_as_one_and_logged_whole(caplog):
+    with pytest.raises(KeyError) as fault:
+        {}["key"]
+    status, text = told(fault.value, {"model": "x"}, "/studies")
+    assert (
+        status == FAULT and text == "KeyError: 'key'. This is a fault of the program; the log of the server has more."
+    )
+    assert "no answer to {'model': 'x'}" in caplog.text
