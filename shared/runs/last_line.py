@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-_OURS = ("shared.", "scripts.shared.", "tools.", "__main__")  # modules whose errors speak to the user
+_OURS = re.compile(r"(scripts\.)?shared\.|tools\.|__main__")  # modules whose errors speak to the user
 _NOT_ALLOWED = "Choose a place that may be written to, such as another --output_dir"
 _NO_SPACE = "Free some space, or choose another place, such as another --output_dir"
 _OF_THE_MACHINE = {
@@ -65,7 +66,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _is_ours(error: BaseException) -> bool:
     """Whether a ``raise`` statement of ours made it: a slip of the program comes from any other kind of line."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    if not frames or not frames[-1][0].f_globals["__name__"].startswith(_OURS):
+    if not frames or not _OURS.match(frames[-1][0].f_globals["__name__"]):
         return False
     (place,) = traceback.StackSummary.extract(frames[-1:])
     return str(place.line).startswith("raise ")
