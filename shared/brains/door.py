@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..cases.checked_cases import CheckedCases
 from ..cases.datalists import named
-from ..cases.file_names import SEQUENCES
+from ..cases.file_names import SEQUENCES, read_name, stem_of
 from ..cases.folder_cases import FoundCases
 from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
@@ -63,8 +64,8 @@ class Door(CheckedCases):
             checked = check_case(case, slices, channels, primary, head_masks)
             self.brains[case["case_id"]] = checked.brain
             notes = checked.notes + describe(case, checked.image, spacing_range_mm, known_sequences, slices)
-            absent = absent_sequences(case, channels, known_sequences) if channels is not None else []
-            return checked.case, notes + absent
+            notes += absent_sequences(case, channels, known_sequences) if channels is not None else []
+            return checked.case, notes + named_otherwise(case)
 
         show_from = 6 if head_masks is None else 2  # an extraction takes seconds
         passed_over = cases.passed_over if isinstance(cases, FoundCases) else ()
@@ -147,6 +148,17 @@ def describe(
     if known_sequences and case["sequence"] not in ("image", *known_sequences):
         notes.append(f"the weights do not know the sequence '{case['sequence']}', only {', '.join(known_sequences)}")
     return notes
+
+
+def named_otherwise(case: Mapping[str, Any]) -> list[str]:
+    """Say which files of a case have the name of another sequence than that which they are taken for."""
+    files = {case["sequence"]: case["image"], **{name: case[name] for name in SEQUENCES if name in case}}
+    stated = {name: read_name(stem_of(file)).sequence for name, file in files.items() if name in SEQUENCES}
+    return [
+        f"{os.path.basename(files[name])} is taken as {name}, but its name says {other}: is it the right file?"
+        for name, other in stated.items()
+        if other in SEQUENCES and other != name
+    ]
 
 
 def absent_sequences(case: Mapping[str, Any], channels: Sequence[str], known_sequences: Sequence[str]) -> list[str]:

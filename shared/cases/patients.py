@@ -12,7 +12,8 @@ _VISIT = (
     r"(ses|session|visit|run|tp|timepoint|week|month|year|day|scan|exam|study)([-_]\w+|\d+)?"
     r"|(v|m|y|d|fu)\d+|followup|baseline|bl|preop|postop|pre|post|(19|20)\d\d[-_.]?\d\d[-_.]?\d\d"
 )
-_LAST_VISIT = re.compile(rf"[-_. ]({_VISIT})$|(?<=^brats-[a-z]{{3}}-\d{{5}})-\d{{3}}$", re.IGNORECASE)
+_LAST_VISIT = re.compile(rf"[-_. ]({_VISIT})$", re.IGNORECASE)
+_NUMBERED_SCAN = re.compile(r"(brats-[a-z]+-\d{5}|brats1[789](_\w+){2}|upenn-gbm-\d{5})[-_]\d+", re.IGNORECASE)
 _ONLY_VISIT = re.compile(rf"({_VISIT})|\d{{1,2}}", re.IGNORECASE)
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 
@@ -39,13 +40,18 @@ def patients_of(subjects: Sequence[tuple[str, str]]) -> list[str]:
 
 def _chain(place: str, name: str) -> tuple[str, ...]:
     """The names from the top to the subject, without visits; where the subject repeats a folder, down to that."""
-    while (shorter := _LAST_VISIT.sub("", name)) != name:
+    while (shorter := _without_visit(name)) != name:
         name = shorter
     parts = [*(part for part in place.split("/") if part), name]
     named = [part for part in parts if part and not _ONLY_VISIT.fullmatch(part)] or [part for part in parts if part]
-    chain = [_LAST_VISIT.sub("", part) for part in named]
+    chain = [_without_visit(part) for part in named]
     compared = [same_name(part) for part in chain]
     return tuple(chain[: compared.index(compared[-1]) + 1] if chain else ())
+
+
+def _without_visit(name: str) -> str:
+    numbered = _NUMBERED_SCAN.fullmatch(name)
+    return numbered.group(1) if numbered else _LAST_VISIT.sub("", name)
 
 
 def _level_is_of_groups(chains: Sequence[tuple[str, ...]]) -> bool:

@@ -213,3 +213,22 @@ def test_whole_heads_of_ixi_are_refused_where_nothing_extracts_their_brain():
     for file in sorted((DATA / "ixi_t1_raw").glob("*.nii.gz")):
         with pytest.raises(InputError, match="whole head.*hd-bet"):
             check_case(case_of(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "sequence", "notes"),
+    [
+        (
+            "a_flair_brain",
+            "t1",
+            ["a_flair_brain.nii.gz is taken as t1, but its name says flair: is it the right file?"],
+        ),
+        ("a_T1w", "t1", []),
+        ("a", "t1", []),
+        ("t1_in_flair", "t1", []),
+        ("a_flair", "image", []),
+    ],
+)
+def test_a_file_whose_name_states_another_sequence_is_a_warning(tmp_path, name, sequence, notes):
+    case = {"case_id": "a", "image": str(save(tmp_path / f"{name}.nii.gz")), "sequence": sequence}
+    assert Door([case]).cases[0]["warnings"] == notes
