@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     args = parser.parse_args()
     scalars = read_scalars(args.output_dir)
+    if not scalars:
+        raise SystemExit(f"plot_training: no curves in {args.output_dir}; name the --output_dir of a training")
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     panels = figure.subplots(1, len(scalars), squeeze=False)[0]
     for axes, (tag, (steps, values)) in zip(panels, sorted(scalars.items())):

@@ -15,9 +15,11 @@ from types import TracebackType
 
 _OURS = re.compile(r"(scripts\.)?shared\.|tools\.|__main__")  # modules whose errors speak to the user
 _NOT_ALLOWED = "Choose a place that may be written to, such as another --output_dir"
+_NOT_THERE = "Check the path"
 _NO_SPACE = "Free some space, or choose another place, such as another --output_dir"
 _OF_THE_MACHINE = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NOT_ALLOWED),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.EISDIR), _NOT_THERE),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_SPACE),
 }
 
@@ -25,8 +27,9 @@ _OF_THE_MACHINE = {
 def end_in_one_line(debug: bool = False) -> None:
     """Print an error that nothing catches as one line, where it is ours; the exit code stays 1.
 
-    Ours is what a ``raise`` statement of this package or of the tools raised, or a disk that takes nothing more. MONAI
-    wraps it in errors of its own, which are left out. Any other error is a fault of the program, and is shown whole.
+    Ours is what a ``raise`` statement of this package or of the tools raised, a file that is not there, or a disk that
+    takes nothing more. MONAI wraps it in errors of its own, which are left out. Any other error is a fault of the
+    program, and is shown whole.
     torchrun, which has the last word where it started this process, is told the line.
 
     Args:

@@ -53,7 +53,12 @@ def test_several_lines_become_one():
 
 @pytest.mark.parametrize(
     ("code", "remedy"),
-    [(errno.ENOSPC, "Free some space"), (errno.EFBIG, "Free some space"), (errno.EROFS, "may be written to")],
+    [
+        (errno.ENOENT, "Check the path"),
+        (errno.ENOSPC, "Free some space"),
+        (errno.EFBIG, "Free some space"),
+        (errno.EROFS, "may be written to"),
+    ],
 )
 def test_a_disk_that_takes_nothing_is_named_with_a_remedy(code: int, remedy: str):
     said = last_line(OSError(code, "told by the machine", "map.nii.gz"))
@@ -62,7 +67,7 @@ def test_a_disk_that_takes_nothing_is_named_with_a_remedy(code: int, remedy: str
 
 @pytest.mark.parametrize(
     ("call", "arguments"),
-    [(sha256, ("no such file",)), (sha256, (None,)), (facts_of, (SimpleNamespace(meta={"facts": ["1", "2"]}),))],
+    [(sha256, (None,)), (int, ("x",)), (facts_of, (SimpleNamespace(meta={"facts": ["1", "2"]}),))],
 )
 def test_slips_of_the_program_have_no_line(call, arguments: tuple):
     """The last is a ValueError of Python's in a function of ours: too many values to unpack."""
@@ -85,6 +90,18 @@ def test_the_command_ends_with_the_line_and_with_debug_shows_all_before():
     whole = command("end_in_one_line(debug=True)", *FAIL)
     assert whole.returncode == 1 and whole.stderr.splitlines()[-1] == done.stderr.strip()
     assert whole.stderr.startswith("Traceback") and "gather_cases" in whole.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["compare_runs", "a=no", "b=no"], ["make_datalist", "folder", "no", "x"], ["plot_training", "no", "x"]]
+    + [["package_bundle", "brain_mri_anomaly_tsgm", "--output_dir", "README.md/no"]],
+)
+def test_commands_of_the_collection_end_so_too(words: list[str]):
+    done = subprocess.run(
+        [sys.executable, "-m", f"tools.{words[0]}", *words[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr and "no" in done.stderr.splitlines()[-1]
 
 
 def test_a_slip_keeps_its_traceback_and_ctrl_c_has_none():
