@@ -1,8 +1,8 @@
 """Lay out the app of MONAI Label: ``python -m tools.monai_label_app APP_DIR BUNDLE ...``, in its environment.
 
-Beside MONAI Label's own app ``monaibundle``, with a copy of each bundle in ``model``, the folder gets ``stand_in``, a
-torchvision with the two functions that MONAI Label imports and does not use, where there is none. A copy that is there
-already is kept: it may have been trained. MaC-DM's segmenter is made a bundle of its own.
+Beside ``monaibundle``, the app (:mod:`.bundle_app`) with a copy of each bundle in ``model``, the folder gets
+``stand_in``, a torchvision with the two functions that MONAI Label imports and does not use, where there is none. A
+copy that is there already is kept: it may have been trained. MaC-DM's segmenter is made a bundle of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,31 +28,6 @@ def make_grid(*arguments, **options):
 save_image = make_grid
 '''
 
-ANSWERS = '''
-
-from pathlib import Path
-
-from fastapi import HTTPException
-
-from tools.monai_label_answers import prepared, told
-
-
-class AnsweringApp(MyApp, MONAILabelApp):  # MONAI Label takes the first class by name
-    """The app, whose answers to an inference say what is wrong and what to do."""
-
-    def infer(self, request, datastore=None):
-        image, bundle = str(request["image"]), self.models.get(request.get("model"))
-        try:
-            if not bundle:
-                return super().infer(request, datastore)
-            if not os.path.exists(image):
-                image = (datastore or self.datastore()).get_image_uri(image) or image
-            with prepared(request, image, Path(bundle)) as request:
-                return super().infer(request, datastore)
-        except Exception as error:
-            raise HTTPException(*told(error, request, os.path.dirname(image))) from error
-'''
-
 
 def write_stand_in(folder: Path) -> None:
     """A torchvision for MONAI Label's imports, in processes that it starts too, unless a real one can be imported."""
@@ -64,12 +38,10 @@ def write_stand_in(folder: Path) -> None:
         (folder / "torchvision" / "utils.py").write_text(STAND_IN)
 
 
-def copy_app(folder: Path) -> None:
-    """MONAI Label's app for bundles, as its own command copies it, and from it one whose answers tell what is wrong."""
-    source = Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle"
-    if not folder.is_dir():
-        shutil.copytree(source, folder)
-    (folder / "main.py").write_text((source / "main.py").read_text(encoding="utf-8") + ANSWERS, encoding="utf-8")
+def write_app(folder: Path) -> None:
+    """The file in which MONAI Label looks for the app."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "main.py").write_text("from tools.bundle_app import BundleApp\n")
 
 
 def stage_segmenter(folder: Path) -> None:
@@ -96,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("bundles", nargs="*", choices=[*BUNDLES, SEGMENTER], metavar="BUNDLE")
     given = parser.parse_args(arguments)
     write_stand_in(given.app_dir / "stand_in")
-    copy_app(given.app_dir / "monaibundle")
+    write_app(given.app_dir / "monaibundle")
     for name in given.bundles:
         folder = given.app_dir / "monaibundle" / "model" / name
         if not folder.is_dir():

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from ..runs.errors import InputError
 from ..runs.few_values import why_labels
 from .contrast import check_contrast
+from .intensity_zero import MAX_BELOW_ZERO
 from .mask_fit import share_beyond, without_outer_zeros
 from .one_grid import are_one_grid, corner_shift, resample_to, shown_of
 from .volume import MAX_SLICE_CM2, MIN_SLICE_CM2, Volume, is_short, largest_slice
@@ -23,10 +24,10 @@ _WHOSE = "is the mask that of this scan?"
 
 
 def check_values(image: Volume, brain: np.ndarray) -> None:
-    """Refuse what cannot be normalised: empty, constant, or without positive intensities.
+    """Refuse what cannot be normalised: empty, constant, without positive intensities, or with many negative ones.
 
     Args:
-        image: ``X Y Z``.
+        image: ``X Y Z``, whose zero was set where that can be done (:mod:`.intensity_zero`).
         brain: ``X Y Z`` bool; all of it, or where there is brain.
 
     Raises:
@@ -42,7 +43,14 @@ def check_values(image: Volume, brain: np.ndarray) -> None:
         raise InputError(image.file, image.key, f"is constant {where} ({low:g})", remedy)
     if not brain.all() and np.percentile(values, 90) <= 0:
         remedy = "Add a constant so that tissue is positive, and keep 0 outside the brain"
-        raise InputError(image.file, image.key, "is negative in over 90 % of the brain", remedy)
+        raise InputError(image.file, image.key, "is below its background in over 90 % of the brain", remedy)
+    negative = float(np.mean(values < 0))
+    if not brain.all() and negative > MAX_BELOW_ZERO:
+        problem = (
+            f"is negative in {100 * negative:.0f} % of the brain: standardised, and what was 0 before is not known"
+        )
+        remedy = "Pass the scan as it was before, or set what is not brain to one value below all of it"
+        raise InputError(image.file, image.key, problem, remedy)
 
 
 def check_no_labels(image: Volume) -> None:
@@ -141,7 +149,7 @@ def check_same_grid(other: Volume, image: Volume) -> None:
 
 
 def check_brain(image: Volume, brain: np.ndarray, slices: bool = False) -> list[str]:
-    """Check the amount of brain, in few ``slices`` its area in the largest, and note unusual values.
+    """Check the amount of brain, in few ``slices`` its area in the largest, and note a small one.
 
     Raises:
         InputError: too little for a brain.
@@ -159,7 +167,7 @@ def check_brain(image: Volume, brain: np.ndarray, slices: bool = False) -> list[
             raise InputError(image.file, image.key, problem, "Pass the whole brain, or mend its voxel sizes")
         if litres < WHOLE_BRAIN_LITRES:
             notes.append(f"only {litres:.2f} l of brain: a part of one, or an infant's")
-    return notes + _standardised(image, brain)
+    return notes
 
 
 def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list[str]:
@@ -182,7 +190,7 @@ def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list
         notes += resampled
     check_values(companion, brain)
     check_no_labels(companion)
-    notes += _standardised(companion, brain) + check_contrast(companion, brain)
+    notes += check_contrast(companion, brain)
     absent = float(np.mean(companion.data[brain] == 0))
     if absent > 0.2:
         notes.append(f"{100 * absent:.0f} % of the brain is 0 in it")
@@ -205,9 +213,3 @@ def _resampled(companion: Volume, image: Volume, brain: np.ndarray) -> tuple[Vol
         image.grid, MetaTensor(torch.tensor(companion.data[None]), affine=torch.tensor(companion.affine))
     )
     return replace(companion, data=placed.numpy()[0], affine=image.affine), brain & shown, notes
-
-
-def _standardised(image: Volume, brain: np.ndarray) -> list[str]:
-    negative = float(np.mean(image.data[brain] < 0))
-    problem = f"{100 * negative:.0f} % of the brain is negative: standardised? Pass the original scan"
-    return [problem] if negative > 0.2 else []

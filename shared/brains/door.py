@@ -19,6 +19,7 @@ from .checks import check_brain, check_companion, check_no_labels, check_same_gr
 from .contrast import check_contrast
 from .find_brain import find_brain
 from .head_masks import HeadMasks
+from .intensity_zero import with_zero
 from .nifti import read_channels, read_volume
 from .volume import Volume
 
@@ -108,7 +109,7 @@ def check_case(
         remedy += "or choose another sequence with --sequence" if missing == key else f"each case needs its {missing}"
         raise InputError(case["case_id"], missing, case.get("reason", "has no image"), case.get("remedy", remedy))
     named = channels if key == "image" or channels is None else ()  # a file of one sequence has one volume
-    volumes = read_channels(case["image"], key, named, slices)
+    volumes = [with_zero(volume) for volume in read_channels(case["image"], key, named, slices)]
     image = next((volume for volume in volumes if volume.key == primary), volumes[0])
     check_values(image, np.ones(image.data.shape, bool))
     check_no_labels(image)
@@ -119,7 +120,7 @@ def check_case(
     for volume in (volume for volume in volumes if volume is not image):
         notes += check_companion(replace(volume, warnings=[]), image, brain)
     for name in (sequence for sequence in SEQUENCES if sequence in case):
-        notes += check_companion(read_volume(case[name], name, slices), image, brain)
+        notes += check_companion(with_zero(read_volume(case[name], name, slices)), image, brain)
     if case.get("label"):
         check_same_grid(read_volume(case["label"], "label", slices), image)
     known = {"brain_litres": float(np.count_nonzero(brain) * image.voxel_litres), "brain_from": found.source}

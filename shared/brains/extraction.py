@@ -6,7 +6,6 @@ Biology and Medicine 179:108845. The package holds its weights (MIT).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,7 +17,7 @@ from monai.utils import optional_import
 
 from ..runs.errors import DataListError, InputError
 from .volume import Volume, is_short
-from .whole_head import MAX_BRAIN_LITRES, MAX_SKULL_FRACTION, flat_background, skull_fraction, why_not_a_brain
+from .whole_head import MAX_BRAIN_LITRES, MAX_SKULL_FRACTION, skull_fraction
 
 INSTALL = "pip install deepbet==1.0.2"
 PREFERRED_SEQUENCES = ("t1", "t1ce", "flair", "t2", "pd")
@@ -50,17 +49,14 @@ def how_to_extract(mode: str) -> str:
 
 
 def is_head(volume: Volume, why: str | None, slices: bool = False) -> bool:
-    """Whether a volume is a whole head; few ``slices`` are none, and a brain is not where only its background is not 0.
+    """Whether a volume is a whole head; few ``slices`` are none.
 
     Args:
         volume: ``X Y Z``.
         why: it is no extracted brain, as :func:`~.whole_head.why_not_a_brain` says.
         slices: as for that function.
     """
-    if not why or (slices and is_short(volume)):
-        return False
-    background = flat_background(volume, slices)
-    return not background or bool(why_not_a_brain(replace(volume, data=volume.data - background), slices))
+    return bool(why) and not (slices and is_short(volume))
 
 
 def brain_of_head(head: Volume, device: torch.device | str = "cpu") -> np.ndarray:
@@ -83,7 +79,9 @@ def brain_of_head(head: Volume, device: torch.device | str = "cpu") -> np.ndarra
         ) from error
     brain = np.asarray(found.dataobj) > 0
     if why := why_implausible(head, brain):
-        raise InputError(head.file, head.key, f"is a whole head; what deepbet takes for its brain {why}", _OTHERWISE)
+        raise InputError(
+            head.file, head.key, f"was taken for a whole head, but what deepbet takes for its brain {why}", _OTHERWISE
+        )
     return brain
 
 

@@ -56,7 +56,7 @@ class ExtractBraind(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             d[key].meta[WHOLE_HEAD] = d.get(WHOLE_HEAD, False)
-            if self.mask_key in d or "case_id" in d:
+            if key != self.keys[0] or self.mask_key in d or "case_id" in d:
                 continue
             file = str(d[key].meta.get("filename_or_obj", key))
             image = Volume(file, str(key), np.asarray(d[key][0]), np.asarray(d[key].affine))

@@ -15,7 +15,7 @@ from .head_masks import HeadMasks
 from .nifti import read_volume
 from .one_grid import are_one_grid
 from .volume import Volume, is_short
-from .whole_head import WHOLE_HEAD, flat_background, why_not_a_brain
+from .whole_head import WHOLE_HEAD, why_not_a_brain
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _preferred(case: Mapping[str, Any], image: Volume, volumes: Sequence[Volume]
 def _cover(mask: np.ndarray, image: Volume, slices: bool) -> list[str]:
     if slices and is_short(image):  # perhaps of a head
         return []
-    return check_cover(mask, image.data != (flat_background(image, slices) or 0))
+    return check_cover(mask, image.data != 0)
 
 
 def _cover_of_head(mask: np.ndarray, head: Volume, head_masks: HeadMasks | None) -> list[str]:

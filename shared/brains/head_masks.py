@@ -16,6 +16,7 @@ from ..runs.errors import InputError
 from ..runs.nifti_files import write_like
 from ..runs.weights import sha256
 from .extraction import brain_of_head, extractor, how_to_extract, is_head
+from .intensity_zero import with_zero
 from .nifti import read_volume
 from .volume import Volume
 from .whole_head import why_not_a_brain
@@ -86,7 +87,7 @@ class HeadMasks:
         Raises:
             InputError: as :meth:`extract`, a file that cannot be read, or one that is no whole head.
         """
-        head = read_volume(case["image"], case["sequence"])
+        head = with_zero(read_volume(case["image"], case["sequence"]))
         if not is_head(head, why_not_a_brain(head)):
             raise InputError(head.file, head.key, "is no whole head", "Leave it out, if its brain was extracted before")
         brain = self.extract(case, head).data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
@@ -23,7 +24,8 @@ class SequenceChannelsd(Transform):
 
     Reads ``image`` (``1 X Y Z`` or ``C X Y Z``), the name of its sequence in ``sequence``, if there, and those of the
     ``sequences``, ``1 X Y Z``, that are there, which it removes. Adds ``image``, ``S X Y Z``, and ``native_image``,
-    ``1 X Y Z``, the primary sequence (:func:`~..cases.sequence_cases.primary_of`), whose metadata both have.
+    ``1 X Y Z``, the primary sequence (:func:`~..cases.sequence_cases.primary_of`), whose metadata both have; and to
+    ``intensity_zero``, where :class:`~.intensity_zero.IntensityZerod` has left it, those of the used sequences.
 
     Raises:
         ValueError: an ``image`` of another number of channels, or of a sequence that is not one of ``sequences``;
@@ -54,6 +56,11 @@ class SequenceChannelsd(Transform):
         absent = torch.full_like(native, torch.nan)
         used = {name: found[name] for name in self.used_sequences if name in found}
         stacked = torch.cat([torch.as_tensor(used.get(name, absent)) for name in self.sequences])
+        if zeros := d.get("intensity_zero"):
+            by_name = dict(zip(names, zeros["image"])) | {
+                name: zero[0] for name, zero in zeros.items() if name != "image"
+            }
+            d["intensity_zero"] = {"image": np.stack([by_name[name] for name in self.sequences if name in used])}
         return {**d, "image": MetaTensor(stacked, meta=dict(native.meta)), "native_image": native}
 
     def _names(self, count: int, named: str) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -80,6 +81,11 @@ class Volume:
 def is_short(volume: Volume) -> bool:
     """Whether the axial slices of a volume, ``X Y Z``, span less than 60 mm."""
     return volume.data.shape[volume.slice_axis] * volume.spacing[volume.slice_axis] < SHORT_STACK_MM
+
+
+def border(image: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """The values, one after the other, of the first and the last plane of an image ``X Y Z`` along each axis."""
+    return np.concatenate([image.take(end, axis=axis).ravel() for axis in axes for end in (0, -1)])
 
 
 def largest_slice(volume: Volume, brain: np.ndarray) -> tuple[Volume, float]:

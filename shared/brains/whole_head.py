@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from .volume import MAX_SLICE_CM2, Volume, is_short, largest_slice
+from .volume import MAX_SLICE_CM2, Volume, border, is_short, largest_slice
 
 WHOLE_HEAD = "whole_head"
 """Of a case, and of the metadata of its image: its brain was extracted here, from a scan as the scanner gave it."""
@@ -22,29 +22,20 @@ def why_not_a_brain(volume: Volume, slices: bool = False) -> str | None:
     """Say why the non-zero voxels of a volume are not one extracted brain; None if they may be one.
 
     Args:
-        volume: ``X Y Z``, finite and not constant; the brain should be what is not 0.
+        volume: ``X Y Z``, finite and not constant; the brain should be what is not 0 (:mod:`.intensity_zero`).
         slices: the volume may be a stack of axial slices; then its largest slice is looked at too.
 
-    Three signs: the border of the volume (with ``slices``, of its slices) is not 0; more is non-zero than a brain
-    holds; a layer of bone (dark, with tissue outside and inside) lies below the surface.
+    Three signs: most of the border of the volume (with ``slices``, of its slices) is not 0; more is non-zero than a
+    brain holds; a layer of bone (dark, with tissue outside and inside) lies below the surface.
     """
-    flat = flat_background(volume, slices)
-    if flat:
-        return f"its background is {flat:g}, not 0 (set it to 0 if only that is wrong)"
-    if flat is None and np.mean(_border(volume, slices) != 0) > 0.5:
-        return "it has no zero background, as if it were a whole head"
+    if np.mean(border(volume.data, [axis for axis in range(3) if not slices or axis != volume.slice_axis]) != 0) > 0.5:
+        return "its background is not one value, as in a whole head"
     litres = np.count_nonzero(volume.data) * volume.voxel_litres
     if litres > MAX_BRAIN_LITRES:
         return f"{litres:.1f} l of it are non-zero, a brain has 0.8 to 2.1 l: a whole head, or noise around the brain"
     if not (slices and is_short(volume)) and skull_fraction(volume) > MAX_SKULL_FRACTION:
         return "it shows skull and scalp: a whole head"
     return _why_not_a_brain_slice(volume) if slices else None
-
-
-def flat_background(volume: Volume, slices: bool = False) -> float | None:
-    """The one value of the border of a volume (with ``slices``, of its slices); None where there are several."""
-    border = _border(volume, slices)
-    return float(border[0]) if border.min() == border.max() else None
 
 
 def _why_not_a_brain_slice(volume: Volume) -> str | None:
@@ -104,11 +95,6 @@ def _directions() -> np.ndarray:
     height, angle = 1 - 2 * i / _RAYS, np.pi * (1 + 5**0.5) * i
     radius = np.sqrt(1 - height**2)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
-
-
-def _border(volume: Volume, slices: bool) -> np.ndarray:
-    axes = [axis for axis in range(3) if not slices or axis != volume.slice_axis]
-    return np.concatenate([volume.data.take(end, axis=axis).ravel() for axis in axes for end in (0, -1)])
 
 
 def _profile(foreground: np.ndarray, axis: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import SaveImaged
 
+from ..brains.intensity_zero import in_units_of_file
 from ..cases.file_names import MAPS, NIFTI
 from ..runs.nifti_files import write_like
 
@@ -22,7 +23,9 @@ class SaveCaseMapsd(SaveImaged):
     Args:
         output_dir: made where it does not exist.
 
-    Reads ``native_image``, whose file is the scan, and ``case_id``; without it a volume has the name of the scan.
+    Reads ``native_image``, whose file is the scan; ``case_id``, without which a volume has the name of the scan; and
+    ``intensity_zero`` (:class:`~..brains.intensity_zero.IntensityZerod`) with ``native_brain_mask``, where they are
+    there, so that the pseudo-healthy brain has the intensities of the file.
     """
 
     def __init__(self, output_dir: str) -> None:
@@ -34,7 +37,11 @@ class SaveCaseMapsd(SaveImaged):
         scan = str(d["native_image"].meta["filename_or_obj"])
         case_id = d.get("case_id") or NIFTI.sub("", Path(scan).name)
         for key in self.key_iterator(d):
-            channels = np.asarray(d[key]).astype(np.uint8 if key == "pred" else np.float32)
+            channels = np.asarray(d[key])
+            if key == "pseudo_healthy" and "intensity_zero" in d:
+                brain, zeros = np.asarray(d["native_brain_mask"][0]), np.asarray(d["intensity_zero"]["image"])
+                channels = in_units_of_file(channels, brain, zeros)
+            channels = channels.astype(np.uint8 if key == "pred" else np.float32)
             voxels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
             write_like(self.folder / f"{case_id}_{MAPS[str(key)]}.nii.gz", voxels, scan)
         return d

@@ -16,14 +16,14 @@ _GEOMETRY = ("pixdim", "xyzt_units", *_QFORM, *_SFORM)
 
 
 def write_like(file: Path, voxels: np.ndarray, source: str | Path, description: str = "") -> None:
-    """Write voxels of a scan as ``.nii.gz``, in one step, so that any reader lays them on the scan.
+    """Write voxels of a scan as NIfTI, in one step, so that any reader lays them on the scan.
 
     Readers differ in which of sform and qform they take (nibabel the sform; ITK, and so Slicer, often the qform), and
     what they take where neither has a code. Both forms with their codes, voxel sizes and units are therefore those of
     the scan, and so are the version of NIfTI and the number of axes in space; nothing else of its header is taken.
 
     Args:
-        file: to be written; its folder is made where it is missing.
+        file: to be written, compressed where its name ends in ``.gz``; its folder is made where it is missing.
         voxels: ``X Y Z``, or ``X Y Z C`` for several volumes, on the grid of the scan and of the type to be written.
         source: NIfTI file of the scan, ``X Y`` or ``X Y Z`` with any further axes.
         description: becomes ``descrip`` of the header, at most 79 characters.
@@ -37,5 +37,6 @@ def write_like(file: Path, voxels: np.ndarray, source: str | Path, description: 
         header[field] = scan.header[field]
     header["descrip"] = description.encode()
     image = type(scan)(voxels.reshape(header.get_data_shape()), None, header)
+    content = image.to_bytes()
     with replacing(file) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+        temporary.write_bytes(gzip.compress(content, 1, mtime=0) if file.suffix == ".gz" else content)

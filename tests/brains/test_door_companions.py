@@ -27,7 +27,7 @@ def test_a_good_companion_goes_on_unchanged(tmp_path):
 
 def test_a_companion_may_be_a_whole_head_where_the_image_is_extracted(tmp_path):
     case = flair_case(tmp_path, save(tmp_path / "t1.nii.gz", BRAIN + 30))
-    assert Door([case]).cases[0]["warnings"] == []
+    assert Door([case]).cases[0]["warnings"] == ["t1: its background is 30, not 0: subtracted"]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_companion_may_be_a_whole_head_where_the_image_is_extracted(tmp_path):
         (lambda p: save(p, np.where(BRAIN != 0, np.float32(7), 3)), r"constant in the brain \(7\)"),
         (lambda p: save(p, np.digitize(BRAIN, [1, 90]).astype(np.float32)), "is a mask or label map, no scan"),
         (lambda p: save(p, np.where(BRAIN != 0, np.float32(0), 9)), "is 0 in the brain"),
-        (lambda p: save(p, -BRAIN), "negative in over 90 % of the brain"),
+        (lambda p: save(p, -BRAIN), "below its background in over 90 % of the brain"),
         (lambda p: save(p, np.where(np.indices(BRAIN.shape)[0] == 32, np.nan, BRAIN)), "NaN or infinite"),
         (lambda p: save(p, BRAIN[:, :, 32]), "2D image"),
     ],
@@ -69,7 +69,7 @@ def test_a_companion_on_another_grid_is_resampled_and_checked_where_it_shows_the
     ("data", "note"),
     [
         (np.where(np.indices(BRAIN.shape)[0] < 26, 0, BRAIN), "t1: 32 % of the brain is 0 in it"),
-        (np.where(BRAIN != 0, BRAIN - 85, 0), "is negative: standardised"),
+        (np.where(BRAIN != 0, BRAIN - 85, 0), "standardised in the brain"),
         (BRAIN[..., None], "t1: 4D file with one volume"),
     ],
 )

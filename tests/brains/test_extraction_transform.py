@@ -42,6 +42,13 @@ def test_nothing_is_done_where_nothing_is_to_do(data, monkeypatch):
     assert after.keys() == data.keys() and all(after[key] is data[key] for key in data)
 
 
+def test_only_the_first_says_where_the_brain_is():
+    """The others may be sequences of which the first of the stack is absent."""
+    data = {"image": image_of(BRAIN), "stack": image_of(np.full(BRAIN.shape, np.nan))}
+    after = ExtractBraind(["image", "stack"])(data)
+    assert after.keys() == data.keys() and whole_heads(after["stack"][None]) == [False]
+
+
 def test_what_the_door_extracted_is_known_in_a_batch():
     """Through MONAI's own collation, since the Inferers see batches."""
     cases = [

@@ -33,14 +33,12 @@ def test_the_stand_in_has_what_monai_label_imports_and_gives_way_to_a_real_torch
 
 
 def test_a_bundle_is_copied_once_and_with_the_code_it_needs(tmp_path, monkeypatch):
-    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: folder.mkdir(parents=True))
     copy = tmp_path / "monaibundle" / "model" / ITERMASK3D
     monkeypatch.setattr(monai_label_app, "stage", lambda bundle, folder: folder.mkdir(parents=True) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         monai_label_app.main([str(tmp_path), ITERMASK3D])
     assert not copy.exists()
     monkeypatch.undo()
-    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
     monai_label_app.main([str(tmp_path), ITERMASK3D])
     assert (copy / "scripts" / "shared" / "methods" / "itermask3d" / "inferer.py").is_file()
     (copy / "models" / "model.pt").write_text("trained here")
@@ -49,7 +47,6 @@ def test_a_bundle_is_copied_once_and_with_the_code_it_needs(tmp_path, monkeypatc
 
 
 def test_the_segmenter_of_macdm_becomes_a_bundle_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(monai_label_app, "copy_app", lambda folder: None)
     monai_label_app.main([str(tmp_path), SEGMENTER])
     bundle = tmp_path / "monaibundle" / "model" / SEGMENTER
     assert sha256(bundle / "models" / "model.pt") == sha256(MACDM / "models" / "segmenter" / "model.pt")

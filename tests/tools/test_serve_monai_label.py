@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import itk
 import nibabel as nib
 import numpy as np
 import pytest
 import requests
 from nibabel.affines import from_matvec
+from nibabel.eulerangles import euler2mat
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
@@ -28,10 +30,13 @@ from shared.runs.weights import sha256
 from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.ankle import ankle, assert_right, make_png
 from tests.helpers.bad_volumes import head
+from tests.helpers.nifti_geometry import geometry
 from tools.environment import MONAI_LABEL, environment_python
 from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER, command, main
 
 ITERMASK3D, MMCCD, TSGM = (f"brain_mri_anomaly_{name}" for name in ("itermask3d", "mmccd", "tsgm"))
+FORMS = {"standard": (4, 1), "scanner": (0, 1), "uncoded": (0, 0)}
+"""Codes of sform and qform of scans whose two forms differ, by name."""
 MARGIN = 12  # voxels around the phantom, for bone and scalp
 MACDM = ROOT / "bundles" / "tibia_radiograph_synthesis_macdm"
 
@@ -84,6 +89,12 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
         ("flair", phantom.images["flair"]),
     ):
         nib.save(nib.Nifti1Image(volume, phantom.affine), folder / "studies" / f"{name}.nii.gz")
+    for name, codes in FORMS.items():
+        turned = from_matvec(euler2mat(0.2, 0, 0), [5, -9, 14]) @ phantom.affine
+        image = nib.Nifti1Image(phantom.images["t1"], None)
+        image.header.set_sform(phantom.affine, codes[0])
+        image.header.set_qform(turned, codes[1])
+        nib.save(image, folder / "studies" / f"{name}.nii.gz")
     wider = phantom.affine @ from_matvec(np.eye(3), [-MARGIN] * 3)
     whole = head(np.pad(phantom.images["t1"], MARGIN), 2.0)
     nib.save(nib.Nifti1Image(whole, wider), folder / "studies" / "head.nii.gz")
@@ -163,6 +174,20 @@ class TestServer:
         others = [inferred(server, bundle, "flair") for bundle in (MMCCD, TSGM)]
         assert all(0 < label.mean() < 0.2 and set(np.unique(label)) == {0, 1} for label in (first, *others))
         assert np.array_equal(inferred(server, ITERMASK3D, "t1"), first)
+
+    @pytest.mark.parametrize("name", FORMS)
+    def test_labels_have_the_geometry_of_the_scan_so_that_any_reader_lays_them_on_it(self, server, tmp_path, name):
+        scan = server.folder / "studies" / f"{name}.nii.gz"
+        (tmp_path / "label.nii.gz").write_bytes(answered(server, ITERMASK3D, name))
+        assert geometry(tmp_path / "label.nii.gz") == geometry(scan)
+        voxels = np.asarray(nib.load(tmp_path / "label.nii.gz").dataobj)
+        assert 0 < voxels.mean() < 0.2
+        (tmp_path / "label.nrrd").write_bytes(answered(server, ITERMASK3D, name, result_extension=".nrrd"))
+        label, image = itk.imread(str(tmp_path / "label.nrrd")), itk.imread(str(scan))
+        np.testing.assert_array_equal(itk.array_from_image(label), voxels.T)
+        assert np.allclose(label.GetOrigin(), image.GetOrigin(), atol=1e-3)
+        directions = [itk.array_from_matrix(volume.GetDirection()) for volume in (label, image)]
+        assert np.allclose(*directions, atol=1e-5)
 
     def test_of_a_whole_head_the_brain_is_extracted_and_few_slices_of_it_are_refused(self, server):
         alone = inferred(server, ITERMASK3D, "t1") > 0
