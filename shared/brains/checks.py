@@ -13,7 +13,7 @@ from ..runs.few_values import why_labels
 from .contrast import check_contrast
 from .intensity_zero import MAX_BELOW_ZERO
 from .mask_fit import share_beyond, without_outer_zeros
-from .one_grid import are_one_grid, corner_shift, resample_to, shown_of
+from .one_grid import are_one_grid, are_one_grid_by_qform, corner_shift, resample_to, shown_of
 from .volume import MAX_SLICE_CM2, MIN_SLICE_CM2, Volume, is_short, largest_slice
 from .whole_head import MAX_BRAIN_LITRES
 
@@ -143,8 +143,27 @@ def check_same_grid(other: Volume, image: Volume) -> None:
         problem = f"has shape {other.data.shape}, but {image.file} has {image.data.shape}"
         raise InputError(other.file, other.key, problem, remedy)
     if not are_one_grid(image.grid, other.grid):
+        check_forms(other, image)
         shift = corner_shift(image.grid, other.grid)
         problem = f"its affine differs from that of {image.file} by up to {shift:.3g} mm"
+        raise InputError(other.file, other.key, problem, remedy)
+
+
+def check_forms(other: Volume, image: Volume) -> None:
+    """Refuse a file that lies on the image by the qform of one of them, and elsewhere by the sform, which is used.
+
+    ITK, and so Slicer, reads the qform of many scans whose two forms differ, and writes it into both forms of a mask
+    that is drawn there.
+
+    Raises:
+        InputError: such a file.
+    """
+    if are_one_grid_by_qform(image, other):
+        shift = corner_shift(image.grid, other.grid)
+        problem = (
+            f"lies on {image.file} by the qform, but {shift:.3g} mm beside it by the sform, from which that differs"
+        )
+        remedy = f"If it was made on that scan, give it the header of {image.file}, such as by FSL's fslcpgeom"
         raise InputError(other.file, other.key, problem, remedy)
 
 
@@ -182,10 +201,12 @@ def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list
         notes, which start with its key.
 
     Raises:
-        InputError: it shows too little of the brain, or its values there cannot be normalised.
+        InputError: it shows too little of the brain, its values there cannot be normalised, or see
+            :func:`check_forms`.
     """
     notes = list(companion.warnings)
     if not are_one_grid(image.grid, companion.grid):
+        check_forms(replace(companion, qform=None), image)  # programs that align sequences may move the sform alone
         companion, brain, resampled = _resampled(companion, image, brain)
         notes += resampled
     check_values(companion, brain)

@@ -62,8 +62,10 @@ def read_channels(file: str, key: str, channels: Sequence[str] | None, slices: b
     affine, geometry_notes = _check_geometry(file, key, header)
     _check_extent(file, key, shape, affine, slices)
     data = _read_data(file, key, header).reshape(*shape, -1)
+    qform = header.get_qform(coded=True)[0]
     return [
-        Volume(file, name, data[..., n], affine, notes + geometry_notes) for n, name in enumerate(channels or [key])
+        Volume(file, name, data[..., n], affine, notes + geometry_notes, qform)
+        for n, name in enumerate(channels or [key])
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, SpatialResample
 
 from .transforms import blur_before_thinning
-from .volume import Grid
+from .volume import Grid, Volume
 
 _SAME_GRID = 0.1  # of the smallest voxel side: headers of one grid differ by less when a program has rewritten them
 _RESAMPLE = SpatialResample(mode="bilinear", padding_mode="border")  # half a voxel lies beyond the outermost centres
@@ -32,6 +33,14 @@ def are_one_grid(grid: Grid, other: Grid) -> bool:
     """Whether two grids have one shape, and corners within a tenth of a voxel of each other."""
     sides = np.linalg.norm(grid.affine[:3, :3], axis=0)
     return grid.shape == other.shape and corner_shift(grid, other) <= _SAME_GRID * sides.min()
+
+
+def are_one_grid_by_qform(volume: Volume, other: Volume) -> bool:
+    """Whether two volumes are on one grid if of one of them, or of both, the qform is taken in place of the sform."""
+    grids, others = (
+        [one.grid, *([Grid(one.data.shape, one.qform)] if one.qform is not None else [])] for one in (volume, other)
+    )
+    return any(are_one_grid(*pair) for pair in itertools.product(grids, others))
 
 
 def resample_to(grid: Grid, image: MetaTensor) -> torch.Tensor:

@@ -42,13 +42,17 @@ class Grid(NamedTuple):
 
 @dataclass
 class Volume:
-    """A volume that was read: ``data`` X Y Z float32, ``affine`` 4 4 (voxel to world, mm), and notes on its header."""
+    """A volume that was read: ``data`` X Y Z float32, ``affine`` 4 4 (voxel to world, mm), and notes on its header.
+
+    ``affine`` is that of the sform, of the qform where the sform has no code; ``qform`` that of the qform, if coded.
+    """
 
     file: str
     key: str
     data: np.ndarray
     affine: np.ndarray
     warnings: list[str] = field(default_factory=list)
+    qform: np.ndarray | None = None
 
     @property
     def grid(self) -> Grid:

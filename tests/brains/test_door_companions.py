@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import from_matvec
+from nibabel.eulerangles import euler2mat
 
 from shared.brains.door import Door, check_case
 from shared.cases.datalists import gather_cases
@@ -76,6 +80,40 @@ def test_a_companion_on_another_grid_is_resampled_and_checked_where_it_shows_the
 def test_notes_on_a_companion_start_with_its_sequence(tmp_path, data, note):
     (warning,) = check_case(flair_case(tmp_path, save(tmp_path / "t1.nii.gz", data.astype(np.float32)))).notes
     assert note in warning and warning.startswith("t1: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "whose"),
+    [*itertools.product(["brain_mask", "label"], ["image", "other", "both"]), ("t1", "image")],
+)
+def test_a_file_that_lies_on_the_image_by_the_qform_alone_is_refused_with_that_cause(tmp_path, key, whose):
+    """As ITK writes it, which has read the qform of the image; or the image is what ITK wrote; or the qforms agree."""
+    turned = from_matvec(euler2mat(0.2, 0, 0), [5, -9, 14]) @ AFFINE
+    forms = {
+        "image": ((AFFINE, turned), (turned, turned)),
+        "other": ((turned, turned), (AFFINE, turned)),
+        "both": ((AFFINE, turned), (turned @ np.diag([1, 1, -1, 1]), turned)),
+    }[whose]
+    mask = (BRAIN != 0).astype(np.uint8)
+    for name, data, (sform, qform) in (("x", FLAIR, forms[0]), ("other", BRAIN if key == "t1" else mask, forms[1])):
+        image = nib.Nifti1Image(data, None)
+        image.header.set_sform(sform, 4)
+        image.header.set_qform(qform, 1)
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+    case = {**case_of(tmp_path / "x.nii.gz", **{key: tmp_path / "other.nii.gz"}), "sequence": "flair"}
+    with pytest.raises(InputError, match="by the qform, but .* mm beside it by the sform.*fslcpgeom") as caught:
+        check_case(case)
+    assert (caught.value.file, caught.value.key) == (str(tmp_path / "other.nii.gz"), key)
+
+
+def test_a_sequence_whose_sform_was_moved_onto_the_image_is_resampled(tmp_path):
+    """As programs that align sequences leave it: its qform is still that of the image, from the same session."""
+    case = flair_case(tmp_path, tmp_path / "t1.nii.gz")
+    image = nib.Nifti1Image(BRAIN, None)
+    image.header.set_sform(AFFINE + np.eye(4)[:, [0]] * [[0, 0, 0, 3]], 2)
+    image.header.set_qform(AFFINE, 1)
+    nib.save(image, tmp_path / "t1.nii.gz")
+    assert any("resampled" in note for note in check_case(case).notes)
 
 
 def test_two_sequences_under_each_others_name_are_both_noted(tmp_path):
