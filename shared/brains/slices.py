@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from torch.nn import functional
 
@@ -24,18 +23,6 @@ def slices_of(volume: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
 def volume_of(slices: torch.Tensor, numbers: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
     """The way back from :func:`slices_of`: ``1 X Y Z``; all other slices are those of ``background``."""
     return background.index_copy(-1, numbers, slices.permute(1, 2, 3, 0))
-
-
-class AsVolumed(MapTransform):
-    """Give a loaded 2D image, ``1 X Y``, its slice axis, ``1 X Y 1``; volumes stay as they are."""
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            if d[key].ndim == 3:
-                meta = {**d[key].meta, "spatial_shape": np.array([*d[key].shape[1:], 1])}
-                d[key] = MetaTensor(d[key].as_tensor()[..., None], meta=meta)
-        return d
 
 
 class SliceSpacingd(MapTransform):

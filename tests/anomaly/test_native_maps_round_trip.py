@@ -17,6 +17,7 @@ from scipy.ndimage import binary_erosion
 
 from shared.anomaly.native_maps import NativeMapsd
 from shared.anomaly.threshold_map import ThresholdMapd
+from shared.brains.loading import LoadVolumesd
 from shared.brains.transforms import BrainMaskd, BrainNormalized, Spacingd
 from tests.helpers.native_cases import affine_of, world
 
@@ -40,7 +41,7 @@ def preprocessing() -> mt.Compose:
     keys = ["image", "brain_mask"]
     return mt.Compose(
         [
-            mt.LoadImaged([*keys, "label"], ensure_channel_first=True, allow_missing_keys=True),
+            LoadVolumesd([*keys, "label"]),
             BrainMaskd("image"),
             mt.CopyItemsd(keys, names=["native_image", "native_brain_mask"]),
             mt.Orientationd(keys, axcodes="RAS", labels=None),

@@ -59,10 +59,11 @@ def test_a_2d_image_becomes_one_slice(tmp_path):
         read_volume(str(tmp_path / "x.nii.gz"), "t1")
 
 
-def test_a_2d_image_of_more_axes_cannot_be_written_back(tmp_path):
-    path = save(tmp_path / "x.nii.gz", SLICE[..., None])
-    with pytest.raises(InputError, match=r"is a 2D image with 4 axes .*2 or 3 axes"):
-        read_volume(str(path), "t1", slices=True)
+def test_further_axes_of_1_are_taken_as_none(tmp_path):
+    for data in (SLICE[..., None], SLICE[..., None, None]):
+        path = save(tmp_path / "x.nii.gz", data)
+        assert np.array_equal(read_volume(str(path), "t1", slices=True).data, SLICE)
+        assert notes_of(path) == [f"{data.ndim}D file with one volume (shape {data.shape}) taken as 3D"]
 
 
 def test_a_2d_image_need_not_state_its_thickness(tmp_path):

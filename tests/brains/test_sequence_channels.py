@@ -16,8 +16,9 @@ from monai.inferers import Inferer
 
 from shared.anomaly.native_maps import NativeMapsd
 from shared.anomaly.threshold_map import ThresholdMapd
+from shared.brains.loading import LoadVolumesd
 from shared.brains.sequence_channels import SequenceChannelsd
-from shared.brains.slices import AsVolumed, SliceSpacingd
+from shared.brains.slices import SliceSpacingd
 from shared.brains.transforms import BrainMaskd, BrainNormalized
 from shared.cases.sequence_cases import gather_sequence_cases
 from shared.reports.saved_maps import SaveCaseMapsd
@@ -119,8 +120,7 @@ def preprocessing(**options: Any) -> mt.Compose:
     loaded, keys = ["image", *SEQUENCES, "brain_mask", "label"], ["image", "brain_mask"]
     return mt.Compose(
         [
-            mt.LoadImaged(loaded, ensure_channel_first=True, allow_missing_keys=True),
-            AsVolumed(loaded, allow_missing_keys=True),
+            LoadVolumesd(loaded),
             SequenceChannelsd(SEQUENCES, **options),
             BrainMaskd("native_image"),
             mt.CopyItemsd("brain_mask", names="native_brain_mask"),

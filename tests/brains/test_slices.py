@@ -11,7 +11,6 @@ import torch
 from monai.transforms import Compose, LoadImaged, Orientationd, RandFlipd
 
 from shared.brains.slices import (
-    AsVolumed,
     EnsureLabeld,
     LesionFreeMaskd,
     MedianUnitsd,
@@ -21,24 +20,6 @@ from shared.brains.slices import (
 )
 from shared.brains.units import to_half_median_units, to_median_units
 from tests.helpers.known_volumes import volume
-
-
-def test_2d_image_gets_its_slice_axis_and_volumes_stay(tmp_path: Path):
-    """Loaded as ``X Y``, it is given an axis of one slice where its affine says."""
-    affine = np.diag([-2.0, 3.0, 4.0, 1.0])
-    affine[:3, 3] = (5, 6, 7)
-    values = np.arange(12, dtype=np.float32).reshape(3, 4)
-    for name, stored in (("flat", values), ("volume", np.stack([values, values], axis=2))):
-        nib.save(nib.Nifti1Image(stored, affine), tmp_path / f"{name}.nii.gz")
-    flat, whole = (
-        Compose([LoadImaged("image", ensure_channel_first=True), AsVolumed("image")])({"image": tmp_path / name})
-        for name in ("flat.nii.gz", "volume.nii.gz")
-    )
-    assert flat["image"].shape == (1, 3, 4, 1) and torch.equal(flat["image"][0, ..., 0], torch.from_numpy(values))
-    np.testing.assert_allclose(flat["image"].affine, affine)
-    assert len(flat["image"].pixdim) == 3
-    assert Orientationd("image", axcodes="RAS", labels=None)(flat)["image"].shape == (1, 3, 4, 1)
-    assert whole["image"].shape == (1, 3, 4, 2)
 
 
 class TestSliceSpacingd:
