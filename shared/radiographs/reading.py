@@ -1,9 +1,9 @@
 """Radiographs and their masks from PNG, DICOM and NIfTI files, as they stand on the screen.
 
 Pixels are ``X Y`` with X down the rows and Y along the columns, so ``pyplot.imshow(data, cmap="gray")`` shows them
-upright. PNG and DICOM are taken as stored. NIfTI is turned by its affine as a viewer does (:mod:`.screen`); this is how
-ITK and with it ITK-SNAP and 3D Slicer write a PNG as NIfTI, so masks drawn there match. Air is dark: ITK inverts
-MONOCHROME1.
+upright. PNG is taken as stored, DICOM as a viewer shows it (:mod:`.dicom`): air is dark. NIfTI is turned by its affine
+as a viewer does (:mod:`.screen`); this is how ITK and with it ITK-SNAP and 3D Slicer write a PNG as NIfTI, so masks
+drawn there match.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from monai.data.image_reader import ITKReader, NibabelReader, PILReader
+from monai.data.image_reader import NibabelReader, PILReader
 from scipy import ndimage
 
 from ..cases.file_names import NIFTI
 from ..runs.errors import InputError
 from ..runs.few_values import why_labels
 from ..runs.files import check_is_file
+from .dicom import read_dicom
 from .screen import to_screen
 
 MIN_SIDE = 32  # pixels
-_SPACING_TAGS = ("0028|0030", "0018|1164", "0018|2010")  # of the pixels, of the detector, of the scanner of a film
 _GREY_SHARE = 0.01  # of all pixels: what the smoothed edges of a mask may take
 _GREY_REACH = 5  # pixels: such an edge is within so wide a square around each of its pixels
 _ONE = "Save the one you mean as a file of its own"
@@ -50,7 +50,7 @@ class Radiograph:
 
 
 def read_radiograph(file: str, key: str) -> Radiograph:
-    """Read one radiograph; the rescale slope and intercept of DICOM and NIfTI are applied, windows are not.
+    """Read one radiograph; the rescale slope and intercept of DICOM and NIfTI are applied, linear windows are not.
 
     Args:
         file: path of a PNG (8 or 16 bit, palette), NIfTI or DICOM file, this also without extension.
@@ -149,13 +149,10 @@ def _from_png(file: str, key: str) -> Radiograph:
 
 
 def _from_dicom(file: str, key: str) -> Radiograph:
-    reader = ITKReader(reverse_indexing=True)  # rows before columns
-    frames, header = reader.get_data(reader.read(file))  # ITK has rescaled, and inverted MONOCHROME1
-    if len(frames) > 1:
-        raise InputError(file, key, f"holds {len(frames)} frames, not one", _ONE)
-    known = any(tag in header for tag in _SPACING_TAGS)
-    spacing = (float(header["spacing"][1]), float(header["spacing"][0])) if known else None
-    return _one_channel(file, key, frames[0], spacing)
+    pixels, spacing, notes = read_dicom(file, key)
+    image = _one_channel(file, key, pixels, spacing)
+    image.warnings += notes
+    return image
 
 
 def _from_nifti(file: str, key: str) -> Radiograph:
