@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
+from ..runs.case_evaluator import leaving_out
 from ..runs.engine import finished_cases
 from .calibration import calibrate
 from .lesion_free import lesion_free_values
@@ -58,13 +59,17 @@ class CalibrationFit:
 
     def _collect(self, engine: Engine) -> None:
         for case in finished_cases(engine):
-            self.values.append(lesion_free_values(case, self.label_margin_mm))
-            self.labelled_left_out |= case.get("label") is not None and bool((np.asarray(case["label"]) > 0).any())
-            self.cases.append(str(case["case_id"]))
-            if self.quality_score:
-                self.quality.append(case["facts"][self.quality_score])
+            with leaving_out(engine, case):
+                self.values.append(lesion_free_values(case, self.label_margin_mm))
+                self.labelled_left_out |= case.get("label") is not None and bool((np.asarray(case["label"]) > 0).any())
+                self.cases.append(str(case["case_id"]))
+                if self.quality_score:
+                    self.quality.append(case["facts"][self.quality_score])
 
     def _write(self) -> None:
+        if not self.cases:
+            logger.error("no scan is left: no threshold is written")
+            return
         quality = {self.quality_score: self.quality} if self.quality_score else {}
         about = (self.false_positive_rate, self.weights, self.labelled_left_out, self.settings, quality)
         fitted = calibrate(self.values, self.cases, *about)

@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from ..brains.template_registration import RasGrid, register, sample, transformed
 from ..brains.units import denormalise
+from ..runs.case_evaluator import leaving_out
 from ..runs.engine import finished_cases
 from ..runs.weights import sha256
 from .healthy_statistics import HealthyStatistics
@@ -96,21 +97,25 @@ class HealthyStatisticsFit:
 
     def _collect(self, engine: Engine) -> None:
         for case in finished_cases(engine):
-            image, brain = (torch.as_tensor(np.asarray(channel))[None, None] for channel in case["image"])
-            reconstruction = torch.as_tensor(np.asarray(case["pred"][1]))[None, None]
-            grid = RasGrid(self.residual.spacing)
-            registration = register((denormalise(image) * brain)[0, 0], grid, self.template, self.grid)
-            if registration.problem:
-                logger.warning("case '%s' is left out: %s", case["case_id"], registration.problem)
-                continue
-            matched = match_tissues(reconstruction, image, brain)
-            quantities = [self.residual(image, drawn, brain) for drawn in (matched, torch.zeros_like(image))]
-            volumes = torch.cat([brain, *quantities])[:, 0]
-            at = sample(volumes, grid, transformed(registration.to_brain, self.points))
-            self.moments.add(at[1:] / at[0].clamp(min=1e-3), at[0])
-            self.cases.append(str(case["case_id"]))
+            with leaving_out(engine, case):
+                image, brain = (torch.as_tensor(np.asarray(channel))[None, None] for channel in case["image"])
+                reconstruction = torch.as_tensor(np.asarray(case["pred"][1]))[None, None]
+                grid = RasGrid(self.residual.spacing)
+                registration = register((denormalise(image) * brain)[0, 0], grid, self.template, self.grid)
+                if registration.problem:
+                    logger.warning("case '%s' is left out: %s", case["case_id"], registration.problem)
+                    continue
+                matched = match_tissues(reconstruction, image, brain)
+                quantities = [self.residual(image, drawn, brain) for drawn in (matched, torch.zeros_like(image))]
+                volumes = torch.cat([brain, *quantities])[:, 0]
+                at = sample(volumes, grid, transformed(registration.to_brain, self.points))
+                self.moments.add(at[1:] / at[0].clamp(min=1e-3), at[0])
+                self.cases.append(str(case["case_id"]))
 
     def _write(self) -> None:
+        if not self.cases:
+            logger.error("no healthy scan is left: no statistics are written")
+            return
         about = {"weights_sha256": sha256(self.weights), "settings": dict(self.settings), "cases": self.cases}
         volumes = torch.cat([self.template[None], self.moments.fitted(self.template.shape)])
         HealthyStatistics(volumes, self.grid, about).save(self.path)

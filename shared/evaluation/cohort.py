@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from nibabel.affines import voxel_sizes
 
 from ..brains.volume import superior_axis
+from ..runs.case_evaluator import leaving_out
 from ..runs.engine import finished_cases
 from ..runs.tables import write_csv
 from .detection import detection_intervals
@@ -106,22 +107,23 @@ class CohortMetrics:
 
     def _collect(self, engine: Engine) -> None:
         for case in finished_cases(engine):
-            group = str(case.get("group", "all"))
-            mask, anomaly_map, brain = (
-                np.asarray(case[key][0]) for key in ("pred", "anomaly_map", "native_brain_mask")
-            )
-            if case.get("label") is None and group != HEALTHY:
-                logger.warning("case '%s' has no label and is not evaluated", case["case_id"])
-                continue
-            label = np.asarray(case["label"][0]) if case.get("label") is not None else np.zeros_like(mask)
-            affine = np.asarray(case["native_image"].affine)
-            metrics = case_metrics(mask, anomaly_map, label, brain, affine)
-            if self.by_slice:
-                axis, direction = superior_axis(affine)
-                metrics |= slice_metrics(mask, label, brain, axis)
-                metrics["hd95_in_plane_mm"] = hd95_in_plane(mask, label, voxel_sizes(affine), axis)
-                self.heights.append(free_voxels_by_height(mask, label, brain, axis, direction))
-            self.rows.append({"case_id": str(case["case_id"]), "group": group, **metrics})
+            with leaving_out(engine, case):
+                group = str(case.get("group", "all"))
+                mask, anomaly_map, brain = (
+                    np.asarray(case[key][0]) for key in ("pred", "anomaly_map", "native_brain_mask")
+                )
+                if case.get("label") is None and group != HEALTHY:
+                    logger.warning("case '%s' has no label and is not evaluated", case["case_id"])
+                    continue
+                label = np.asarray(case["label"][0]) if case.get("label") is not None else np.zeros_like(mask)
+                affine = np.asarray(case["native_image"].affine)
+                metrics = case_metrics(mask, anomaly_map, label, brain, affine)
+                if self.by_slice:
+                    axis, direction = superior_axis(affine)
+                    metrics |= slice_metrics(mask, label, brain, axis)
+                    metrics["hd95_in_plane_mm"] = hd95_in_plane(mask, label, voxel_sizes(affine), axis)
+                    self.heights.append(free_voxels_by_height(mask, label, brain, axis, direction))
+                self.rows.append({"case_id": str(case["case_id"]), "group": group, **metrics})
 
     def _write(self) -> None:
         if not self.rows:

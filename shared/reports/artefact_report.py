@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 
 from ..anomaly.baselines import IntensityHistogram
 from ..evaluation.artefact_summary import BASELINE, SCORES, summarise_artefacts
+from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.facts import facts_of
@@ -77,12 +78,13 @@ class ArtefactDetection:
 
     def _collect(self, engine: Engine) -> None:
         for case in finished_cases(engine):
-            image, brain = (np.asarray(channel) for channel in case["image"])
-            anomaly_map = np.asarray(case["pred"][0])[brain > 0]
-            row = {key: value for key, value in facts_of(case["pred"]).items() if key in SCORES}
-            row["score"] = float((anomaly_map > self.threshold).mean())
-            row[BASELINE] = self.histogram.distance(image[brain > 0])
-            self.records.save(row | {key: self.listed[str(case["case_id"])][key] for key in ORIGIN})
+            with leaving_out(engine, case):
+                image, brain = (np.asarray(channel) for channel in case["image"])
+                anomaly_map = np.asarray(case["pred"][0])[brain > 0]
+                row = {key: value for key, value in facts_of(case["pred"]).items() if key in SCORES}
+                row["score"] = float((anomaly_map > self.threshold).mean())
+                row[BASELINE] = self.histogram.distance(image[brain > 0])
+                self.records.save(row | {key: self.listed[str(case["case_id"])][key] for key in ORIGIN})
 
     def write(self) -> None:
         """Write tables, curves and page from the scores, and log where they are."""

@@ -15,6 +15,7 @@ from nibabel.affines import voxel_sizes
 
 from ..brains.door import Door
 from ..brains.extraction import extractor
+from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.run_information import run_information
@@ -80,26 +81,30 @@ class CaseReports:
 
     def _finish_case(self, engine: Engine) -> None:
         for case in finished_cases(engine):
-            case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)
-            names = ("native_image", "pseudo_healthy", "anomaly_map", "pred")
-            image, pseudo_healthy, anomaly_map, mask = (np.asarray(case[name][-1]) for name in names)
-            label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
-            mask = mask > 0
-            notes = case.get("notes", [])
-            for note in notes:
-                logger.warning("case '%s': %s", case_id, note)
-            row = {
-                "case_id": case_id,
-                "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
-                **case["facts"],
-                **self.door.brains[case_id],
-                "seconds": time.time() - self.case_started,
-                "warnings": [*self.warnings[case_id], *notes],
-            }
-            extracted = self.door.brains[case_id]["brain_from"] == extractor()
-            head = np.asarray(case["whole_image"][-1]) if extracted else None
-            picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label, head)
-            self.records.save(row, picture, maps_of(self.folder, case_id))
+            with leaving_out(engine, case):
+                self._record(case)
+
+    def _record(self, case: Mapping[str, Any]) -> None:
+        case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)
+        names = ("native_image", "pseudo_healthy", "anomaly_map", "pred")
+        image, pseudo_healthy, anomaly_map, mask = (np.asarray(case[name][-1]) for name in names)
+        label = np.asarray(case["label"][0]) > 0 if case.get("label") is not None else None
+        mask = mask > 0
+        notes = case.get("notes", [])
+        for note in notes:
+            logger.warning("case '%s': %s", case_id, note)
+        row = {
+            "case_id": case_id,
+            "anomaly_ml": float(mask.sum() * np.prod(voxel_sizes(affine)) / 1000),
+            **case["facts"],
+            **self.door.brains[case_id],
+            "seconds": time.time() - self.case_started,
+            "warnings": [*self.warnings[case_id], *notes],
+        }
+        extracted = self.door.brains[case_id]["brain_from"] == extractor()
+        head = np.asarray(case["whole_image"][-1]) if extracted else None
+        picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label, head)
+        self.records.save(row, picture, maps_of(self.folder, case_id))
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         finished = self._write_report()  # what is finished is not lost
@@ -110,8 +115,7 @@ class CaseReports:
 
     def write(self) -> None:
         """Write the report and log where it is, once all processes are there."""
-        if dist.is_initialized():
-            dist.barrier()
+        self.door.share()
         self._write_report()
 
     def _write_report(self) -> int:

@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 
 from ..cases.checked_cases import CheckedCases
 from ..evaluation.statistics import Interval
+from ..runs.case_evaluator import leaving_out
 from ..runs.engine import finished_cases
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
@@ -73,7 +74,9 @@ class NetworkReport(ABC):
         self.started = time.time()
 
     def _collect(self, engine: Engine) -> None:
-        self.rows += [self.row(case) for case in finished_cases(engine)]
+        for case in finished_cases(engine):
+            with leaving_out(engine, case):
+                self.rows.append(self.row(case))
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         self.write()  # what is finished is not lost

@@ -19,9 +19,10 @@ from PIL import Image
 from ..cases.file_names import SAMPLES_TABLE
 from ..cases.radiograph_cases import MASKS
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
-from ..radiographs.door import RadiographDoor
+from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
+from ..runs.remaining_cases import RemainingCases
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
@@ -56,7 +57,7 @@ class SampleReports:
         records: of the requests.
         weights: files of the networks, by name; empty where there is none.
         settings: facts of all samples, by name, such as seed, w1, w2, w3, steps and sampler; they join each row.
-        door: of the sources; its failures are reported.
+        cases: of the run: the requests, or the door of their sources; what was left out is reported.
         training: ``case_id`` and ``radiograph``, ``1 X Y`` as the samples, of the images that the network was trained
             on: the nearest is named, with its distance by :mod:`~..evaluation.nearest_neighbours`.
         mask_names: of tibia and lesion, for the captions.
@@ -74,13 +75,13 @@ class SampleReports:
         records: CaseRecords,
         weights: Mapping[str, str],
         settings: Mapping[str, Any],
-        door: RadiographDoor | None = None,
+        cases: RemainingCases,
         training: Sequence[Mapping[str, Any]] = (),
         mask_names: Sequence[str] = ("tibia", "lesion"),
     ) -> None:
         self.folder, self.title, self.records = Path(output_dir), title, records
         self.settings = dict(settings)
-        self.door, self.training, self.mask_names = door, training, mask_names
+        self.cases, self.training, self.mask_names = cases, training, mask_names
         files = {name: {"file": file, "sha256": sha256(file)} for name, file in weights.items() if file}
         self.run = {**run_information(), **files, **settings}
         self.rows: list[dict[str, Any]] = []
@@ -109,18 +110,22 @@ class SampleReports:
         cases = finished_cases(engine)
         nearest = self._nearest([case["pred"][:1] for case in cases])
         for case, near in zip(cases, nearest, strict=True):
-            case_id, label, accepted = str(case["case_id"]), int(case["class_label"]), bool(case["accepted"])
-            class_name = str(case["class_name"])
-            sample = np.asarray(case["pred"], dtype=np.float32)
-            keys = ("seed", "source_id", "source_class", "reason")
-            known: dict[str, Any] = {key: case[key] for key in keys if key in case}
-            known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
-            row = {**known, **self.settings, **case["facts"], **near}
-            row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)
-            files = write_sample(self.folder, sample, case_id, accepted)
-            self._add(row, tile)
-            self.records.save(row, png(tile), files)
+            with leaving_out(engine, case):
+                self._finish_sample(case, near)
         self._write_tables()
+
+    def _finish_sample(self, case: Mapping[str, Any], near: Mapping[str, Any]) -> None:
+        case_id, label, accepted = str(case["case_id"]), int(case["class_label"]), bool(case["accepted"])
+        class_name = str(case["class_name"])
+        sample = np.asarray(case["pred"], dtype=np.float32)
+        keys = ("seed", "source_id", "source_class", "reason")
+        known: dict[str, Any] = {key: case[key] for key in keys if key in case}
+        known |= {"case_id": case_id, "class_label": label, "class": class_name, "accepted": accepted}
+        row = {**known, **self.settings, **case["facts"], **near}
+        row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)
+        files = write_sample(self.folder, sample, case_id, accepted)
+        self.records.save(row, png(tile), files)
+        self._add(row, tile)
 
     def _add(self, row: dict[str, Any], tile: np.ndarray) -> None:
         self.rows.append(row)
@@ -129,7 +134,7 @@ class SampleReports:
             shown.append((row["case_id"], tile))
 
     def _nearest(self, samples: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
-        if not self.known:
+        if not self.known or not samples:
             return [{} for _ in samples]
         found = nearest_neighbours(_vectors(samples), self.vectors)
         return [{"nearest_case": self.known[i], "nearest_distance": float(d)} for d, i in zip(*found, strict=True)]
@@ -151,7 +156,7 @@ class SampleReports:
         """Write tables and page and log where the page is."""
         self.run["seconds"] = time.time() - self.started
         self._write_tables()
-        failures = self.door.failures if self.door else []
+        failures = self.cases.failures
         for source in (failure["case_id"] for failure in failures):
             self.moved += set_aside(self.folder, source, samples_of(self.folder, source))
         self.run |= {"earlier_results": self.moved} if self.moved else {}

@@ -23,6 +23,8 @@ class SaveCaseMapsd(SaveImaged):
     Args:
         output_dir: made where it does not exist.
 
+    Where one cannot be written, those before it are removed again: a case has all of its volumes or none.
+
     Reads ``native_image``, whose file is the scan; ``case_id``, without which a volume has the name of the scan; and
     ``intensity_zero`` (:class:`~..brains.intensity_zero.IntensityZerod`) with ``native_brain_mask``, where they are
     there, so that the pseudo-healthy brain has the intensities of the file.
@@ -36,12 +38,18 @@ class SaveCaseMapsd(SaveImaged):
         d = dict(data)
         scan = str(d["native_image"].meta["filename_or_obj"])
         case_id = d.get("case_id") or NIFTI.sub("", Path(scan).name)
-        for key in self.key_iterator(d):
+        files = {key: self.folder / f"{case_id}_{MAPS[str(key)]}.nii.gz" for key in self.key_iterator(d)}
+        for number, (key, file) in enumerate(files.items()):
             channels = np.asarray(d[key])
             if key == "pseudo_healthy" and "intensity_zero" in d:
                 brain, zeros = np.asarray(d["native_brain_mask"][0]), np.asarray(d["intensity_zero"]["image"])
                 channels = in_units_of_file(channels, brain, zeros)
             channels = channels.astype(np.uint8 if key == "pred" else np.float32)
             voxels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
-            write_like(self.folder / f"{case_id}_{MAPS[str(key)]}.nii.gz", voxels, scan)
+            try:
+                write_like(file, voxels, scan)
+            except OSError:
+                for earlier in list(files.values())[:number]:
+                    earlier.unlink()
+                raise
         return d

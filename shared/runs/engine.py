@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from ignite.engine import Engine
+
+from .remaining_cases import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130  # exit code of a command ended by Ctrl-C
-_NO_MEMORY = "can't allocate memory"  # how torch says it of the CPU
 
 
 def finished_cases(engine: Engine) -> list[dict[str, Any]]:
@@ -26,9 +26,9 @@ def finished_cases(engine: Engine) -> list[dict[str, Any]]:
 def log_failure(engine: Engine, error: BaseException) -> None:
     """Log which cases were last in work when an error ended the run, and what helps where memory ran out."""
     batch = engine.state.batch or ()
-    names = batch["case_id"] if isinstance(batch, Mapping) else [case["case_id"] for case in batch]
+    names = batch.get("case_id", ()) if isinstance(batch, Mapping) else [case["case_id"] for case in batch]
     logger.error("stopped in or after case %s: %s", ", ".join(map(str, names)), error)
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _NO_MEMORY in str(error):
+    if is_out_of_memory(error):
         logger.error("memory ran out: fewer slices or samples at a time (--batch_size) need less, or use --device cpu")
 
 

@@ -68,8 +68,9 @@ class NonFiniteOutputError(ArithmeticError):
     def __init__(self, count: int, total: int, level: float | None = None) -> None:
         super().__init__(count, total, level)
         self.count, self.total, self.level = count, total, level
+        where = "" if level is None else f" at noise level or timestep {level:.4g}"
+        self.problem = f"the network returned {count} values of {total} that are NaN or infinite{where}"
+        self.remedy = "Compute in float32 (--amp False); if that does not help, the weights are damaged"
 
     def __str__(self) -> str:
-        where = "" if self.level is None else f" at noise level or timestep {self.level:.4g}"
-        problem = f"the network returned {self.count} values of {self.total} that are NaN or infinite{where}"
-        return f"{problem}. Compute in float32 (--amp False); if that does not help, the weights are damaged."
+        return f"{self.problem}. {self.remedy}."

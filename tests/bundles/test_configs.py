@@ -89,7 +89,7 @@ def unexplained(config: dict[str, Any]) -> list[str]:
         if path[:1] == ("_desc_",) or not (number or (len(path) == 1 and computes_with_numbers(value))):
             continue
         names, component = {last(key) for key in path}, component_around(config, path)
-        if names & OBVIOUS or (component and component.get("_target_") == "DataLoader"):
+        if names & OBVIOUS or (component and component["_target_"].endswith(("DataLoader", "CaseLoader"))):
             continue
         if not (component.get("_desc_") if component else last(path[0]) in described):
             wrong.append("#".join(path))

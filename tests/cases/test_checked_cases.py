@@ -38,9 +38,18 @@ def test_good_cases_go_on_with_what_the_check_returned_and_bad_ones_are_recorded
     assert said == ["case 'case3' left out: 3.nii (key 't1'): is odd. Add one.", "case 'case12': is large"]
 
 
-def test_an_error_that_is_not_of_the_input_is_not_taken_for_one():
-    with pytest.raises(KeyError, match="number"):
-        CheckedCases([{"case_id": "a"}], check)
+def test_an_error_that_is_not_of_the_input_is_not_taken_for_one_but_stops_its_case_alone():
+    found = CheckedCases([{"case_id": "a"}, {"case_id": "b", "number": 2}], check)
+    (failure,) = found.failures
+    assert failure["error"] == "was stopped by KeyError: 'number'" and "--debug true" in failure["remedy"]
+    assert [case["case_id"] for case in found.cases] == ["b"]
+
+
+def test_the_list_of_good_cases_is_the_same_when_one_fails_later():
+    found = checked(2, 4)
+    held = found.cases
+    found.leave_out("case2", InputError("2.nii", "t1", "is even", "Add one"))
+    assert [case["case_id"] for case in held] == ["case4"] and found.cases is held
 
 
 def test_the_run_ends_with_code_2_and_lists_what_was_left_out(caplog):

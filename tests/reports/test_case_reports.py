@@ -65,7 +65,11 @@ def run(folder: Path, weights: str, cases: list[dict[str, Any]]) -> list[dict[st
         output_dir=str(folder),
         title="A <title>",
         door=SimpleNamespace(
-            cases=checked, failures=[FAILURE], brains=defaultdict(lambda: dict(BRAIN)), passed_over=["1 named flair"]
+            cases=checked,
+            failures=[FAILURE],
+            brains=defaultdict(lambda: dict(BRAIN)),
+            passed_over=["1 named flair"],
+            share=lambda: None,
         ),
         records=records,
         weights=weights,

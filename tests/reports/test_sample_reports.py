@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
+from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 from PIL import Image
 from scipy import ndimage
@@ -23,8 +23,10 @@ from shared.radiographs.door import RadiographDoor
 from shared.radiographs.generated_masks import GeneratedMasksd
 from shared.radiographs.reading import read_mask, read_radiograph
 from shared.reports.sample_reports import COLUMNS, SampleReports
+from shared.runs.case_evaluator import CaseEvaluator, CaseLoader
 from shared.runs.case_records import CaseRecords
 from shared.runs.facts import with_facts
+from shared.runs.remaining_cases import RemainingCases
 from shared.runs.weights import sha256
 
 SIZE = 48
@@ -49,7 +51,7 @@ class FakeInferer:
 
     def __call__(self, inputs: torch.Tensor, network: Any, class_label: torch.Tensor, keys: list[str]) -> torch.Tensor:
         if self.fails_at in keys:
-            raise RuntimeError("out of memory")
+            raise MemoryError("out of memory")
         self.inputs.append(inputs)
         facts, samples = [], []
         for label, key in zip(class_label.tolist(), keys):
@@ -64,11 +66,12 @@ def run(folder: Path, requests: list[dict], inferer: FakeInferer | None = None, 
     (folder.parent / "model.pt").write_bytes(b"weights")
     inferer = inferer or FakeInferer()
     weights = {"denoiser": str(folder.parent / "model.pt")}
-    records = CaseRecords(str(folder), requests, list(weights.values()))
-    reports = SampleReports(str(folder), "A <title>", records, weights, SETTINGS, **more)
-    SupervisedEvaluator(
+    records, cases = CaseRecords(str(folder), requests, list(weights.values())), RemainingCases(requests)
+    reports = SampleReports(str(folder), "A <title>", records, weights, SETTINGS, **{"cases": cases, **more})
+    CaseEvaluator(
+        cases=cases,
         device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(requests), batch_size=3),
+        val_data_loader=CaseLoader(Dataset(requests), batch_size=3),
         network=torch.nn.Identity(),
         prepare_batch=RequestPrepareBatch(JointState((1.0, 0.5, 0.25)), SIZE),
         inferer=inferer,
@@ -134,7 +137,7 @@ def test_the_table_says_what_each_sample_is(tmp_path):
 
 def test_the_page_and_the_facts_of_the_run(tmp_path):
     door = SimpleNamespace(cases=[{}], failures=[FAILURE])
-    run(tmp_path / "out", sample_requests(2), door=door)
+    run(tmp_path / "out", sample_requests(2), cases=door)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "4 samples: 3 accepted (1 normal, 2 fracture), 1 rejected" in page
     assert [part.split("</h2>")[0] for part in page.split("<h2>")[1:]] == [
@@ -200,11 +203,20 @@ def test_the_nearest_training_image_is_named(tmp_path):
 
 
 def test_what_is_finished_is_kept_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(MemoryError, match="out of memory"):
         run(tmp_path / "out", sample_requests(2), FakeInferer(fails_at="fracture_0002"))
     assert len(table_of(tmp_path / "out")) == 3
     assert len(gather_radiographs(str(tmp_path / "out" / "datalist.json"), "training")) == 2
     assert "3 samples" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_sample_that_cannot_be_written_costs_the_others_nothing(tmp_path):
+    (tmp_path / "out" / "samples" / "fracture_0001_image.png").mkdir(parents=True)
+    reports = run(tmp_path / "out", sample_requests(2))
+    assert [row["case_id"] for row in table_of(tmp_path / "out")] == ["normal_0001", "normal_0002", "fracture_0002"]
+    (failure,) = reports.cases.failures
+    assert failure["case_id"] == "fracture_0001" and failure["file"].endswith("samples/fracture_0001_image.png")
+    assert failure["error"] == "cannot be read or written (Is a directory)"
 
 
 def test_tables_are_renewed_after_each_batch(tmp_path, monkeypatch):
@@ -216,7 +228,7 @@ def test_tables_are_renewed_after_each_batch(tmp_path, monkeypatch):
 
 def test_without_a_good_source_the_failures_are_reported(tmp_path):
     records, door = CaseRecords(str(tmp_path), [], []), SimpleNamespace(cases=[], failures=[FAILURE])
-    reports = SampleReports(str(tmp_path), "t", records, {}, SETTINGS, door=door)
+    reports = SampleReports(str(tmp_path), "t", records, {}, SETTINGS, cases=door)
     reports.attach(SupervisedEvaluator(torch.device("cpu"), [], torch.nn.Identity()))
     assert "is &lt;empty&gt;" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "datalist.json").read_text()) == {"training": []}

@@ -52,6 +52,18 @@ def test_each_volume_has_its_name_type_values_and_the_geometry_of_the_scan(tmp_p
         np.testing.assert_array_equal(written.get_fdata(dtype=np.float32), volumes[key].astype(np.float32))
 
 
+def test_a_case_has_all_of_its_volumes_or_none(tmp_path: Path, scan: Path):
+    (tmp_path / "out" / "sub-01_pseudo_healthy.nii.gz").mkdir(parents=True)
+    data = {
+        **case_of(scan, **dict.fromkeys(("anomaly_map", "pred", "pseudo_healthy"), np.ones(SHAPE))),
+        "case_id": "sub-01",
+    }
+    with pytest.raises(IsADirectoryError) as caught:
+        SaveCaseMapsd(str(tmp_path / "out"))(data)
+    assert caught.value.filename == str(tmp_path / "out" / "sub-01_pseudo_healthy.nii.gz")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sub-01_pseudo_healthy.nii.gz"]
+
+
 def test_several_sequences_are_written_as_one_4d_file(tmp_path: Path, scan: Path):
     data = case_of(scan)
     volumes = np.random.default_rng(0).normal(0, 9, (3, *SHAPE)).astype(np.float32)

@@ -37,6 +37,17 @@ def test_after_an_error_all_is_as_before(tmp_path: Path, error: BaseException):
     assert path.read_text() == "old" and [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("name", ["a folder", "x" * 255])
+def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path, name: str):
+    (tmp_path / "a folder").mkdir()
+    with (
+        pytest.raises(OSError, match="Is a directory|File name too long") as caught,
+        replacing(tmp_path / name) as f,
+    ):
+        f.write_text("new")
+    assert caught.value.filename == str(tmp_path / name) and len(list(tmp_path.iterdir())) == 1
+
+
 def test_what_a_killed_run_leaves_is_hidden_and_removed_by_the_next_one(tmp_path: Path):
     """The run is a process that kills itself as it writes."""
     code = "import os, sys; from shared.runs.files import replacing\n"
