@@ -49,7 +49,7 @@ class CheckedCases(RemainingCases):
                 _check_name(case)
                 good, notes = check(case)
             except Exception as error:
-                self.leave_out(case["case_id"], error)
+                self.record(case["case_id"], error)
             else:
                 for note in notes:
                     logger.warning("case '%s': %s", case["case_id"], note)

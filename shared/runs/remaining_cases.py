@@ -45,10 +45,20 @@ class RemainingCases:
         self.failures: list[dict[str, str]] = []
 
     def leave_out(self, case_id: str, error: Exception) -> None:
-        """Record and log a case that an error has stopped; where it happened is logged at debug level.
+        """Record and log a case that an error has stopped, once; where it happened is logged at debug level.
 
         Raises:
             Exception: the error itself, where it is none of this case (:func:`ends_the_run`).
+        """
+        if all(failure["case_id"] != case_id for failure in self.failures):
+            self.record(case_id, error)
+            self._drop()
+
+    def record(self, case_id: str, error: Exception) -> None:
+        """As :meth:`leave_out`, of a case that is none of those that remain.
+
+        Raises:
+            Exception: the error itself, where it is none of this case.
         """
         if ends_the_run(error):
             raise error
@@ -56,14 +66,16 @@ class RemainingCases:
         logger.error("case '%s' left out: %s", case_id, said)
         logger.debug("case '%s' was stopped here:", case_id, exc_info=error)
         about = {"case_id": case_id, "file": said.file, "key": said.key}
-        self._add([{**about, "error": said.problem, "remedy": said.remedy}])
+        self.failures.append({**about, "error": said.problem, "remedy": said.remedy})
 
     def share(self) -> None:
         """Let each of several processes know what the others left out; each waits here for all."""
         if dist.is_initialized():
             everyone: list[list[dict[str, str]]] = [[] for _ in range(dist.get_world_size())]
             dist.all_gather_object(everyone, self.failures)
-            self._add([failure for failures in everyone for failure in failures])
+            said = [failure for failures in everyone for failure in failures]
+            self.failures += [failure for failure in said if failure not in self.failures]
+            self._drop()
 
     def conclude(self) -> None:
         """Last step of a run: log the failures again.
@@ -80,9 +92,7 @@ class RemainingCases:
             logger.error("%s:\n  %s", done, "\n  ".join(lines))
             raise SystemExit(2)
 
-    def _add(self, failures: Sequence[dict[str, str]]) -> None:
-        known = {failure["case_id"] for failure in self.failures}
-        self.failures += [failure for failure in failures if failure["case_id"] not in known]
+    def _drop(self) -> None:
         failed = {failure["case_id"] for failure in self.failures}
         self.cases[:] = [case for case in self.cases if case["case_id"] not in failed]
 
