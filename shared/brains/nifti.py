@@ -131,10 +131,12 @@ def _check_count(found: NiftiFile, channels: Sequence[str] | None) -> None:
 def _check_dtype(file: str, key: str, header: nib.Nifti1Header) -> None:
     try:
         dtype = header.get_data_dtype()
-    except HeaderDataError as error:
-        raise InputError(file, key, f"has an unknown data type ({error})", RESAVE) from error
+    except (HeaderDataError, KeyError):  # nibabel knows no name of the type, or not even its number
+        dtype = np.dtype("V")
     if dtype.fields:
         raise InputError(file, key, "holds RGB colours, not intensities", "Pass the original scan, not a rendered copy")
+    if dtype.kind == "V":
+        raise InputError(file, key, f"states the unknown data type {header['datatype']}", RESAVE)
     if dtype.kind not in "iuf":
         raise InputError(file, key, f"holds {dtype} numbers", "Save the magnitude as float32 or int16")
 
@@ -150,6 +152,9 @@ def _check_geometry(file: str, key: str, header: nib.Nifti1Header) -> tuple[np.n
     unit = {1: "metre", 3: "micrometre"}.get(int(header["xyzt_units"]) & 7)
     if unit:
         raise InputError(file, key, f"is in {unit}s (xyzt_units)", "Save it again with affine and voxel sizes in mm")
+    for form in ("sform", "qform"):
+        if (code := int(header[f"{form}_code"])) not in range(6):  # which readers take for 0, or for any other
+            raise InputError(file, key, f"states the unknown code {code} for its {form}", RESAVE)
     try:
         affine = np.asarray(header.get_best_affine(), dtype=float)
         header.get_qform(coded=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ..runs.files import check_is_file
 _MAGIC = {348: b"n+1", 540: b"n+2"}  # size of the header -> single-file NIfTI-1, NIfTI-2
 RESAVE = "Save it again from the software that made it, with a valid affine in mm"
 """Remedy for a file that states what cannot be."""
+_RENAME = "Rename it, so that it ends in .nii or .nii.gz"
 
 
 def read_header(file: str, key: str) -> nib.Nifti1Header:
@@ -39,6 +41,9 @@ def read_header(file: str, key: str) -> nib.Nifti1Header:
     header = header_class(start[:size], check=False)
     if not bytes(header["magic"]).startswith(_MAGIC[size]):
         raise InputError(file, key, "is an ANALYZE or two-file NIfTI header", "Convert it to a single NIfTI file")
+    if not header["vox_offset"] >= size:  # at 0 nibabel takes the header itself for voxels
+        problem = f"states that its voxels begin at byte {header['vox_offset']:g}, within its header"
+        raise InputError(file, key, problem, RESAVE)
     return header
 
 
@@ -81,6 +86,12 @@ def _read_start(file: str, key: str) -> bytes:
         check_is_file(file, key)
         if not NIFTI.search(path.name):
             raise InputError(file, key, "is not named .nii or .nii.gz", "Convert it to NIfTI (DICOM: dcm2niix)")
+        if not re.search(r"\.(nii|NII)(\.(gz|GZ))?$", path.name):
+            raise InputError(
+                file, key, "its ending mixes small letters and capitals, which nibabel does not find", _RENAME
+            )
+        if not path.is_file():
+            raise InputError(file, key, "is no regular file", "Pass a file, no pipe and no device")
         if path.stat().st_size == 0:
             raise InputError(file, key, "is empty (0 bytes)", "Copy or download it again")
         with gzip.open(path) if _is_gzip(file) else path.open("rb") as stream:

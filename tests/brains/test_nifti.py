@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,15 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "text_unpacked": ("x.nii", lambda p: written(p, b"hello " * 99), "is not a NIfTI file"),
     "png": ("x.nii.gz", png, "not gzip-compressed"),
     "extension": ("x.mgz", lambda p: written(p, b"x"), r"not named .nii or .nii.gz.*dcm2niix"),
+    "mixed_ending": (
+        "x.Nii",
+        lambda p: save(p.with_suffix(".nii")).rename(p),
+        "mixes small letters and capitals.*Rename",
+    ),
+    "unknown_type": ("x.nii", lambda p: patched(p, datatype=999), "unknown data type 999"),
+    "no_type": ("x.nii", lambda p: patched(p, datatype=0), "unknown data type 0"),
+    "voxels_in_the_header": ("x.nii", lambda p: patched(p, vox_offset=0), "voxels begin at byte 0, within its header"),
+    "unknown_code": ("x.nii", lambda p: patched(p, sform_code=99), "unknown code 99 for its sform"),
     "rgb": ("x.nii.gz", rgb, "RGB"),
     "complex": ("x.nii.gz", lambda p: save(p, BRAIN.astype(np.complex64)), "complex64"),
     "volumes_4d": ("x.nii.gz", lambda p: save(p, np.stack([BRAIN] * 2, -1)), r"holds 2 volumes.*four_to_three"),
@@ -65,6 +75,12 @@ def test_fault_is_named_with_file_key_and_remedy(tmp_path, fault):
     name, make, message = FAULTS[fault]
     make(tmp_path / name)
     assert_refused(lambda path: read_volume(str(path), "t1"), tmp_path / name, message)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.nii")
+    assert_refused(lambda path: read_volume(str(path), "t1"), tmp_path / "x.nii", "no regular file")
 
 
 def test_values_are_those_of_the_header_in_float32(tmp_path):
