@@ -138,6 +138,7 @@ def test_folder_unknown_sequence_own_threshold_and_foreign_calibration(itermask3
     calibration = json.loads(stored.read_text())
     (tmp_path / "other.json").write_text(json.dumps({**calibration, "weights_sha256": "0" * 64}))
     options = {"dataset_dir": tmp_path / "in", "sequence": "flair", "threshold": 5, "output_dir": out}
+    options |= {"lesions": "dark", "fluid_below": -0.5}  # as on T1, so that the map is that of the T1
     done = itermask3d.run("inference.json", {**options, "calibration_file": tmp_path / "other.json"})
     assert done.returncode == 0, done.stderr
 
