@@ -42,7 +42,7 @@ def check_values(image: Volume, brain: np.ndarray) -> None:
         remedy = "Pass the scan itself, not a mask or a constant volume"
         raise InputError(image.file, image.key, f"is constant {where} ({low:g})", remedy)
     if not brain.all() and np.percentile(values, 90) <= 0:
-        remedy = "Add a constant so that tissue is positive, and keep 0 outside the brain"
+        remedy = "Pass the scan as the scanner gave it: tissue positive, not inverted, 0 outside the brain"
         raise InputError(image.file, image.key, "is below its background in over 90 % of the brain", remedy)
     negative = float(np.mean(values < 0))
     if not brain.all() and negative > MAX_BELOW_ZERO:

@@ -56,7 +56,7 @@ def test_padding_around_a_scan_is_no_zero_of_it(background):
     assert zero == (background, 0) and note == f"its background is {background:g}, a padding value: set to 0"
 
 
-@pytest.mark.parametrize("background", [0.0, 0.7, -30.0])
+@pytest.mark.parametrize("background", [0.0, 0.7, -5.0, -30.0])
 def test_of_a_scan_standardised_in_the_brain_the_darkest_stands_for_the_lost_zero(background):
     mean, deviation = float(TISSUE.mean()), float(TISSUE.std())
     image = np.where(INSIDE, (SCAN - mean) / deviation, background).astype(np.float32)
@@ -95,3 +95,15 @@ def test_an_image_that_needs_nothing_stays_the_same_object():
     image = MetaTensor(torch.from_numpy(SCAN[None]), affine=torch.eye(4))
     done = IntensityZerod("image")({"image": image})
     assert done["image"] is image and IntensityZero(*done["intensity_zero"]["image"][0]) == (0, 0)
+
+
+@pytest.mark.parametrize("background", [0.0, -40.0])
+def test_planes_of_another_value_at_the_border_are_no_tissue(background):
+    framed = moved(1, background)
+    framed[:2], framed[:, :, -1] = 7, 900
+    done, zero, note = set_zero(framed, 2)
+    np.testing.assert_allclose(done, SCAN, atol=1e-4)
+    assert zero == (background, background) and note.endswith(
+        "planes of one value at its border are no tissue: set to 0"
+    )
+    assert not note.startswith(";")

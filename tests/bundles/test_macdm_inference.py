@@ -211,4 +211,4 @@ def test_one_given_image_is_varied(macdm, given, tmp_path):
 
 def test_neither_image_nor_list_is_told_what_to_pass(macdm, given, tmp_path):
     done = sample(macdm, given, tmp_path, "inference.json inference_from_image.json")
-    assert done.returncode == 1 and "pass either --datalist LIST.json, or --image FILE" in done.stderr
+    assert done.returncode == 1 and "or --datalist LIST.json, or --image FILE" in done.stderr
