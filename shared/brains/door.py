@@ -62,6 +62,8 @@ class Door(CheckedCases):
         self.brains: dict[str, dict[str, Any]] = {}
 
         def check(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+            if head_masks:
+                head_masks.remove_other(case)
             checked = check_case(case, slices, channels, primary, head_masks)
             self.brains[case["case_id"]] = checked.brain
             notes = checked.notes + describe(case, checked.image, spacing_range_mm, known_sequences, slices)

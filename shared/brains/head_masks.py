@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from ..cases.file_names import BRAIN_MASK
+from ..cases.file_names import BRAIN_MASK, SEQUENCES
 from ..runs.errors import InputError
 from ..runs.nifti_files import write_like
 from ..runs.weights import sha256
@@ -56,6 +56,23 @@ class HeadMasks:
         mask = str(case.get("brain_mask") or "")
         own = Path(mask).resolve() == self.file(case).resolve() and _origin(mask).startswith(_OURS)
         return bool(mask) and not own
+
+    def remove_other(self, case: Mapping[str, Any]) -> None:
+        """Remove the mask that an earlier run extracted for a case of this name from a file that is none of this case.
+
+        Where the case comes with a mask of its own, that of an earlier run is removed too. What was not extracted here
+        stays, and so does a mask that the case itself names.
+        """
+        file = self.file(case)
+        origin = _origin(file) if file.is_file() else ""
+        inputs = [Path(case[key]) for key in ("image", *SEQUENCES, "brain_mask") if case.get(key)]
+        if not origin.startswith(_OURS) or file.resolve() in [path.resolve() for path in inputs]:
+            return
+        if self.is_given(case) or origin.split()[-1] not in [sha256(path)[:40] for path in inputs if path.is_file()]:
+            logger.warning(
+                "case '%s': removing %s, extracted by an earlier run from another file", case["case_id"], file
+            )
+            file.unlink(missing_ok=True)
 
     def extract(self, case: Mapping[str, Any], head: Volume) -> Volume:
         """The brain mask of a case, ``X Y Z`` float32 0/1 on the grid of ``head``, which is one of its sequences.

@@ -17,12 +17,12 @@ from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
 from ..runs.facts import facts_of
-from ..runs.files import replacing
+from ..runs.files import check_places, replacing
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
 from .artefact_page import detection_tables, severity_curves
-from .page import Html, figure, write_page
+from .page import FILES, Html, figure, write_page
 
 ORIGIN = ("case_id", "healthy_id", "artefact", "severity", "artefact_parameters", "image")
 
@@ -60,6 +60,7 @@ class ArtefactDetection:
         self.listed = {case["case_id"]: case for case in records.cases}
 
     def attach(self, engine: Engine) -> None:
+        check_places(self.folder, [*FILES, "detection.csv", "severity_curves.png"])
         self.records.start()
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from ..brains.extraction import extractor
 from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
+from ..runs.files import check_places
 from ..runs.run_information import run_information
 from ..runs.weights import sha256
 from .case_picture import case_picture
-from .earlier_results import maps_of, maps_of_others, set_aside
-from .page import write_report
+from .earlier_results import SET_ASIDE, maps_of, maps_of_others, set_aside
+from .page import FILES, write_report
+from .saved_maps import map_files
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +32,10 @@ logger = logging.getLogger(__name__)
 class CaseReports:
     """Handler for an evaluator of batch size 1: collect rows and pictures, write ``report.csv``, ``.html``, ``.json``.
 
-    Each case is recorded as soon as it is finished, so that an interrupted run can go on. Maps that an earlier
-    run has left of a case that is left out are moved, and all others are named as such. Of several processes that
-    share the cases of the door the first writes the report, on all of them.
+    Each case is recorded as soon as it is finished, so that an interrupted run can go on; where that fails, its maps
+    are removed. Maps that an earlier run has left of a case that is left out, or for which this run writes fewer, are
+    moved, and all others are named as such. Of several processes that share the cases of the door the first writes the
+    report, on all of them.
 
     Args:
         output_dir: where the report goes.
@@ -64,6 +67,7 @@ class CaseReports:
         self.started = self.case_started = time.time()
 
     def attach(self, engine: Engine) -> None:
+        check_places(self.folder, FILES, [SET_ASIDE])
         self.records.start()
         if engine.state.epoch_length == 0:  # nothing will run: what is known already is all there is to report
             self.write()
@@ -82,9 +86,15 @@ class CaseReports:
     def _finish_case(self, engine: Engine) -> None:
         for case in finished_cases(engine):
             with leaving_out(engine, case):
-                self._record(case)
+                maps = list(map_files(self.folder, case).values())
+                try:
+                    self._record(case, maps)
+                except Exception:  # a case has all of its results or none
+                    for file in maps:
+                        file.unlink(missing_ok=True)
+                    raise
 
-    def _record(self, case: Mapping[str, Any]) -> None:
+    def _record(self, case: Mapping[str, Any], maps: Collection[Path]) -> None:
         case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)
         names = ("native_image", "pseudo_healthy", "anomaly_map", "pred")
         image, pseudo_healthy, anomaly_map, mask = (np.asarray(case[name][-1]) for name in names)
@@ -104,7 +114,9 @@ class CaseReports:
         extracted = self.door.brains[case_id]["brain_from"] == extractor()
         head = np.asarray(case["whole_image"][-1]) if extracted else None
         picture = case_picture(image, pseudo_healthy, anomaly_map, mask, affine, label, head)
-        self.records.save(row, picture, maps_of(self.folder, case_id))
+        there = maps_of(self.folder, case_id)
+        self.moved += set_aside(self.folder, case_id, [file for file in there if file not in maps])
+        self.records.save(row, picture, [file for file in there if file in maps])
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         finished = self._write_report()  # what is finished is not lost
@@ -134,7 +146,7 @@ class CaseReports:
         for case_id in (failure["case_id"] for failure in self.door.failures):
             self.moved += set_aside(self.folder, case_id, maps_of(self.folder, case_id))
         others = maps_of_others(self.folder, finished)
-        says = [f"moved, as their cases have no result now: {', '.join(self.moved)}"] if self.moved else []
+        says = [f"moved, as this run has not written them: {', '.join(self.moved)}"] if self.moved else []
         says += [f"in this folder, of cases that this run has not finished: {', '.join(others)}"] if others else []
         self.run |= {"earlier_results": [*self.moved, *others]} if says else {}
         return [("Files of earlier runs", "; ".join(says))] if says else []

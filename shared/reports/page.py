@@ -10,6 +10,8 @@ from typing import Any
 
 from ..runs.tables import as_text, columns, write_csv, write_json, write_text
 
+FILES = ("report.csv", "report.json", "report.html")
+"""What :func:`write_report` writes."""
 _STYLE = """
 * { print-color-adjust: exact; }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1160px; margin: 2em auto; padding: 0 1em; color: #1c1c1c; }

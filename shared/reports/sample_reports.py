@@ -16,18 +16,19 @@ import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
-from ..cases.file_names import SAMPLES_TABLE
+from ..cases.file_names import SAMPLE_FOLDERS, SAMPLES_TABLE
 from ..cases.radiograph_cases import MASKS
 from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
+from ..runs.files import check_places
 from ..runs.remaining_cases import RemainingCases
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
-from .earlier_results import set_aside
-from .page import Html, failed_cases, figure, table, write_page
+from .earlier_results import SET_ASIDE, set_aside
+from .page import FILES, Html, failed_cases, figure, table, write_page
 from .radiograph_grid import outlined, picture_grid, png
 from .sample_files import listed_sample, samples_of, write_sample
 
@@ -90,6 +91,7 @@ class SampleReports:
         self.started = time.time()
 
     def attach(self, engine: Engine) -> None:
+        check_places(self.folder, [*FILES, SAMPLES_TABLE, "datalist.json"], [*SAMPLE_FOLDERS, SET_ASIDE])
         self.records.start()
         for row, tile in self.records.read():
             self._add(row, np.asarray(Image.open(io.BytesIO(tile))))

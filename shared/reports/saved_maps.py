@@ -14,6 +14,13 @@ from ..cases.file_names import MAPS, NIFTI
 from ..runs.nifti_files import write_like
 
 
+def map_files(folder: Path, case: Mapping[Any, Any]) -> dict[str, Path]:
+    """Where the maps that a case holds go, by key; without a ``case_id`` they have the name of the scan."""
+    scan = str(case["native_image"].meta.get("filename_or_obj", ""))
+    case_id = case.get("case_id") or NIFTI.sub("", Path(scan).name)
+    return {key: folder / f"{case_id}_{name}.nii.gz" for key, name in MAPS.items() if key in case}
+
+
 class SaveCaseMapsd(SaveImaged):
     """Write ``<case_id>_<name>.nii.gz`` for each of :data:`~..cases.file_names.MAPS`, with the geometry of the scan.
 
@@ -37,8 +44,7 @@ class SaveCaseMapsd(SaveImaged):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         scan = str(d["native_image"].meta["filename_or_obj"])
-        case_id = d.get("case_id") or NIFTI.sub("", Path(scan).name)
-        files = {key: self.folder / f"{case_id}_{MAPS[str(key)]}.nii.gz" for key in self.key_iterator(d)}
+        files = map_files(self.folder, d)
         for number, (key, file) in enumerate(files.items()):
             channels = np.asarray(d[key])
             if key == "pseudo_healthy" and "intensity_zero" in d:

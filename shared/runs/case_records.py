@@ -17,10 +17,12 @@ import torch.distributed as dist
 from monai.utils import ensure_tuple
 
 from .command_line import DEBUG, given_options
+from .files import check_places
 from .tables import write_json
 from .weights import sha256
 
 FOLDER = ".finished"
+_PARTS = {"files": dict, "options": dict, "case": dict, "outputs": dict, "row": dict, "picture": str}  # of a record
 _READ = ("config_file", "args_file")  # options whose files count, not their names
 _NO_MATTER = {"resume", DEBUG, "bundle_root", "output_dir", "image", "dataset_dir", "datalist", "section", *_READ}
 
@@ -31,8 +33,8 @@ class CaseRecords:
     """What the report says of each finished case, one file a case, in ``.finished`` of the output folder.
 
     A case is finished where its files are those that were read (of the same size and time, or of the same sha256), the
-    weights and the options that change results are the same, and all its outputs are there. Else it is done again, and
-    the log says why.
+    weights and the options that change results are the same, and all its outputs are there as they were written. Else,
+    as where its record cannot be read or is of an older version, it is done again, and the log says why.
 
     Args:
         output_dir: of the results.
@@ -43,12 +45,16 @@ class CaseRecords:
     Attributes:
         cases: all of them.
         remaining: those that are still to do.
+
+    Raises:
+        OutputError: a file lies where the folder of the records is to be.
     """
 
     def __init__(
         self, output_dir: str, cases: Sequence[Mapping[str, Any]], files: Sequence[str], resume: bool = False
     ) -> None:
         self.folder, self.cases, self.files, self.resume = Path(output_dir, FOLDER), cases, files, resume
+        check_places(Path(output_dir), folders=[FOLDER])
         self.remaining = [case for case in cases if not resume or not self._is_finished(case)]
         if resume:
             logger.info("%d of %d cases are finished already", len(cases) - len(self.remaining), len(cases))
@@ -67,7 +73,7 @@ class CaseRecords:
         if first and not self.resume:
             shutil.rmtree(self.folder, ignore_errors=True)
         for case in self.remaining if first else ():
-            self._file(case["case_id"]).unlink(missing_ok=True)
+            _remove(self._file(case["case_id"]))
         if dist.is_initialized():
             dist.barrier()
 
@@ -82,9 +88,9 @@ class CaseRecords:
         (case,) = (case for case in self.cases if case["case_id"] == row["case_id"])
         self.folder.mkdir(parents=True, exist_ok=True)
         record = {
-            "origin": self.origin,
+            **self.origin,
             "case": {key: _known(value) for key, value in case.items() if isinstance(value, (str, int, float))},
-            "outputs": [os.path.relpath(file, self.folder.parent) for file in outputs],
+            "outputs": {os.path.relpath(file, self.folder.parent): _known(str(file)) for file in outputs},
             "row": row,
             "picture": base64.b64encode(picture).decode(),
         }
@@ -92,27 +98,49 @@ class CaseRecords:
 
     def read(self) -> list[tuple[dict[str, Any], bytes]]:
         """Row and picture of each finished case of the run, in the order of ``cases``."""
-        files = [self._file(case["case_id"]) for case in self.cases]
-        records = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
-        return [(record["row"], base64.b64decode(record["picture"])) for record in records]
+        records = [self._record(case["case_id"]) for case in self.cases]
+        return [(record["row"], record["picture"]) for record in records if record]
 
     def _is_finished(self, case: Mapping[str, Any]) -> bool:
-        file = self._file(case["case_id"])
-        if not file.is_file():
+        case_id = case["case_id"]
+        if not os.path.lexists(self._file(case_id)):
             return False
-        record = json.loads(file.read_text(encoding="utf-8"))
-        reasons = _differing(record["origin"]["options"], self.origin["options"], "option ")
-        reasons += _differing(record["origin"]["files"], self.origin["files"], "")
-        reasons += [key for key, known in record["case"].items() if not _is_same(case.get(key), known)]
-        reasons += [key for key, value in case.items() if isinstance(value, str) and key not in record["case"]]
-        reasons = [f"{reason} is another one" for reason in reasons]
-        reasons += [f"{name} is gone" for name in record["outputs"] if not (self.folder.parent / name).is_file()]
+        record = self._record(case_id)
+        reasons = self._differences(case, record) if record else ["its record cannot be read or is of an older version"]
         if reasons:
-            logger.info("case '%s' is done again: %s", case["case_id"], ", ".join(reasons))
+            logger.info("case '%s' is done again: %s", case_id, ", ".join(reasons))
         return not reasons
+
+    def _differences(self, case: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+        others = _differing(record["options"], self.origin["options"], "option ")
+        others += _differing(record["files"], self.origin["files"], "")
+        others += [key for key, known in record["case"].items() if not _is_same(case.get(key), known)]
+        others += [key for key, value in case.items() if isinstance(value, str) and key not in record["case"]]
+        outputs = {name: (str(self.folder.parent / name), known) for name, known in record["outputs"].items()}
+        gone = [name for name, (file, _) in outputs.items() if not Path(file).is_file()]
+        others += [name for name, (file, known) in outputs.items() if name not in gone and not _is_same(file, known)]
+        return [*(f"{other} is another one" for other in others), *(f"{name} is gone" for name in gone)]
+
+    def _record(self, case_id: str) -> dict[str, Any] | None:
+        """The record of a case with its picture as bytes; None where there is none that this version can read."""
+        try:
+            record = json.loads(self._file(case_id).read_text(encoding="utf-8"))
+            whole = all(isinstance(record[part], kind) for part, kind in _PARTS.items())
+            picture = base64.b64decode(record["picture"], validate=True)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return {**record, "picture": picture} if whole and record["row"].get("case_id") == case_id else None
 
     def _file(self, case_id: str) -> Path:
         return self.folder / f"{case_id}.json"
+
+
+def _remove(file: Path) -> None:
+    """Remove a record, or whatever has its name."""
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file)
+    else:
+        file.unlink(missing_ok=True)
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any], kind: str) -> list[str]:

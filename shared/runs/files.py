@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, OutputError
 
 
 def check_is_file(file: str, key: str) -> None:
@@ -24,6 +24,29 @@ def check_is_file(file: str, key: str) -> None:
         raise InputError(file, key, problem, "Mend the link, or fetch the file (git annex get, datalad get)")
     if not path.exists():
         raise InputError(file, key, "file not found", "Check the path; relative paths of a datalist start at its file")
+
+
+def check_places(folder: Path, files: Iterable[str] = (), folders: Iterable[str] = ()) -> None:
+    """Check before anything is computed that nothing lies in the way of what a run writes at its end.
+
+    Args:
+        folder: of the run, which need not be there yet.
+        files: names of files that will be written or replaced in it.
+        folders: names of folders in it that will be made or filled.
+
+    Raises:
+        OutputError: a folder is in the place of a file, or something else in the place of a folder.
+    """
+    wrong = [(name, "folder", "file") for name in files if (folder / name).is_dir()]
+    wrong += [
+        (name, "file", "folder") for name in folders if os.path.lexists(folder / name) and not (folder / name).is_dir()
+    ]
+    if wrong:
+        name, there, wanted = wrong[0]
+        raise OutputError(
+            f"{folder / name}: is a {there}, where the run writes a {wanted} of this name. "
+            "Rename or remove it, or choose another --output_dir"
+        )
 
 
 @contextmanager

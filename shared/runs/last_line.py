@@ -16,10 +16,12 @@ from types import TracebackType
 _OURS = re.compile(r"(scripts\.)?shared\.|tools\.|__main__")  # modules whose errors speak to the user
 _NOT_ALLOWED = "Choose a place that may be written to, such as another --output_dir"
 _NOT_THERE = "Check the path"
+_IN_THE_WAY = "Rename or remove it, or choose another --output_dir"
 _NO_SPACE = "Free some space, or choose another place, such as another --output_dir"
 _OF_THE_MACHINE = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _NOT_ALLOWED),
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.EISDIR), _NOT_THERE),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), _NOT_THERE),
+    **dict.fromkeys((errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY), _IN_THE_WAY),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_SPACE),
 }
 
@@ -52,10 +54,10 @@ def last_line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "stopped by Ctrl-C"
     for cause in _causes(error):
-        if _is_ours(cause):
-            return "error: " + "; ".join(line.strip() for line in str(cause).splitlines())
         if isinstance(cause, OSError) and cause.errno in _OF_THE_MACHINE:
             return f"error: {cause.filename or 'a file'}: {cause.strerror}. {_OF_THE_MACHINE[cause.errno]}."
+        if _is_ours(cause):
+            return "error: " + "; ".join(line.strip() for line in str(cause).splitlines())
     return ""
 
 

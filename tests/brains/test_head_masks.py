@@ -97,3 +97,31 @@ def test_modes(tmp_path):
     assert HeadMasks(str(tmp_path), "never").offer == "run with --extract_brain auto"
     with pytest.raises(DataListError, match="auto or never"):
         HeadMasks(str(tmp_path), "yes")
+
+
+def test_a_mask_of_another_file_is_removed_and_said(tmp_path, heads, caplog):
+    """Whatever comes of the case now: an extracted brain, or a file that cannot be read."""
+    masks, head_file, other = HeadMasks(str(tmp_path / "out")), save(tmp_path / "a.nii.gz", head()), tmp_path / "b.nii"
+    extract(tmp_path, head_file)
+    mask = tmp_path / "out" / "c_brain_mask.nii.gz"
+    for same in (
+        case_of(head_file),
+        case_of(other) | {"flair": str(head_file)},
+        case_of(other) | {"brain_mask": str(mask)},
+    ):
+        masks.remove_other(same)
+        assert mask.is_file() and not caplog.records
+    other.write_bytes(b"no image")
+    masks.remove_other(case_of(other))
+    assert not mask.exists() and f"removing {mask}, extracted by an earlier run from another file" in caplog.text
+    save(mask, FOUND.astype(np.uint8))
+    masks.remove_other(case_of(other))
+    assert mask.is_file(), "a mask of the user"
+
+
+def test_where_a_mask_is_given_none_of_an_earlier_run_stays_beside_the_maps(tmp_path, heads):
+    given = save(tmp_path / "given.nii.gz", FOUND.astype(np.uint8))
+    head_file = save(tmp_path / "a.nii.gz", head())
+    mask = extract(tmp_path, head_file).file
+    HeadMasks(str(tmp_path / "out")).remove_other(case_of(head_file) | {"brain_mask": str(given)})
+    assert not Path(mask).exists() and given.is_file()

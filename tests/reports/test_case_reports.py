@@ -16,6 +16,7 @@ from monai.data import MetaTensor
 
 from shared.reports.case_reports import CaseReports
 from shared.runs.case_records import CaseRecords
+from shared.runs.errors import OutputError
 from shared.runs.weights import sha256
 
 AFFINE = np.diag([-2.0, 2.0, 5.0, 1.0])  # voxels of 20 mm3
@@ -180,3 +181,61 @@ def test_report_files(tmp_path: Path, weights: str, cases: list[dict[str, Any]])
     assert facts["seconds"] >= sum(row["seconds"] for row in content["cases"])
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2 and "A &lt;title&gt;" in page and "is empty" in page
+
+
+def maps_in(folder: Path, case_id: str, *names: str) -> list[Path]:
+    """Files as a run would leave them."""
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{case_id}_{name}.nii.gz" for name in names]
+    for file in files:
+        file.write_text("map")
+    return files
+
+
+def test_a_map_that_only_an_earlier_run_has_written_is_moved_and_named(
+    tmp_path: Path, weights: str, cases: list[dict[str, Any]], no_pictures: None, caplog: pytest.LogCaptureFixture
+):
+    """As the uncertainty, which a run of TSGM with one sample does not write."""
+    out = tmp_path / "out"
+    new = maps_in(out, "first", "anomaly_map", "anomaly_mask", "pseudo_healthy")
+    (old,) = maps_in(out, "first", "uncertainty")
+    run(out, weights, cases)
+    assert all(file.is_file() for file in new) and not old.exists() and (out / "set_aside" / old.name).is_file()
+    moved = f"set_aside/{old.name}"
+    assert f"case 'first': not written by this run but by an earlier one, so moved: {moved}" in caplog.text
+    assert json.loads((out / "report.json").read_text())["run"]["earlier_results"] == [moved]
+    record = json.loads((out / ".finished" / "first.json").read_text())
+    assert sorted(record["outputs"]) == [file.name for file in new]
+
+
+def test_the_maps_of_a_case_whose_picture_fails_are_not_called_those_of_an_earlier_run(
+    tmp_path: Path,
+    weights: str,
+    cases: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    out = tmp_path / "out"
+    written = maps_in(out, "first", "anomaly_map", "anomaly_mask", "pseudo_healthy")
+
+    def fail(*args: Any) -> bytes:
+        raise ValueError("no picture")
+
+    monkeypatch.setattr("shared.reports.case_reports.case_picture", fail)
+    with pytest.raises(ValueError, match="no picture"):
+        run(out, weights, cases)
+    assert not any(file.exists() for file in written) and not (out / "set_aside").exists()
+    assert "earlier" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("report.html", Path.mkdir), ("report.csv", Path.mkdir), ("set_aside", Path.touch)]
+)
+def test_what_is_in_the_way_of_the_report_is_named_before_anything_is_computed(
+    tmp_path: Path, weights: str, cases: list[dict[str, Any]], name: str, made: Any
+):
+    (tmp_path / "out").mkdir()
+    made(tmp_path / "out" / name)
+    with pytest.raises(OutputError, match=f"{name}: is a .*Rename or remove it, or choose another --output_dir"):
+        run(tmp_path / "out", weights, cases)
+    assert not (tmp_path / "out" / ".finished").exists()

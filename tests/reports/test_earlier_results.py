@@ -33,7 +33,7 @@ def test_what_is_set_aside_is_named_and_takes_the_place_of_what_was_there(folder
         moved = set_aside(folder, "p1", maps_of(folder, "p1"))
         names = [f"set_aside/p1_{name}.nii.gz" for name in ("anomaly_map", "anomaly_mask", "pseudo_healthy")]
         assert moved == names and all((folder / name).is_file() for name in moved)
-        assert f"case 'p1' has no result; of an earlier run, moved: {', '.join(names)}" in caplog.text
+        assert f"case 'p1': not written by this run but by an earlier one, so moved: {', '.join(names)}" in caplog.text
         (folder / "p1_anomaly_map.nii.gz").write_text("p1")
         (folder / "p1_anomaly_mask.nii.gz").write_text("p1")
         (folder / "p1_pseudo_healthy.nii.gz").write_text("p1")
@@ -47,6 +47,7 @@ def test_where_there_is_nothing_nothing_is_made_or_said(tmp_path: Path, caplog):
 
 def test_maps_of_other_cases_are_named(folder: Path):
     assert {name.rsplit("_", 2)[0] for name in maps_of_others(folder, ("p1", "p[1]"))} == {"p1_b", "p2"}
+    (folder / "p3_pseudo_healthy.nii.gz").mkdir()  # a folder is no map
     assert maps_of_others(folder, CASES) == []
 
 

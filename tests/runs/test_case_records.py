@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ import monai.bundle.__main__ as program
 import pytest
 
 from shared.runs.case_records import CaseRecords
+from shared.runs.errors import OutputError
 
 CASES = [{"case_id": name} for name in ("b", "a", "ü 1")]
 
@@ -117,3 +119,48 @@ def test_a_case_whose_output_is_gone_is_done_again(tmp_path, scan, caplog):
 def test_what_is_to_be_done_again_is_no_longer_recorded_when_the_run_starts(tmp_path, scan):
     (tmp_path / "out" / "a_map.nii.gz").unlink()
     assert records(tmp_path / "out", True, scan).read() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"another"])
+def test_a_case_whose_output_was_emptied_or_changed_is_done_again(tmp_path, scan, caplog, content):
+    caplog.set_level("INFO")
+    (tmp_path / "out" / "a_map.nii.gz").write_bytes(content)
+    assert remaining(tmp_path / "out", scan) == ["a"]
+    assert "case 'a' is done again: a_map.nii.gz is another one" in caplog.text
+
+
+def test_results_that_were_copied_elsewhere_are_the_same(tmp_path, scan):
+    shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)  # with times of their own
+    assert remaining(tmp_path / "copy", scan) == []
+
+
+OLDER = {"origin": {"files": {}, "options": {}}, "row": {"case_id": "a"}, "picture": ""}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"null", b"[]", b"{}", json.dumps(OLDER).encode(), "of another case", "a folder"]
+)
+def test_a_record_that_cannot_be_read_or_is_older_costs_its_own_case_alone(tmp_path, caplog, content):
+    caplog.set_level("INFO")
+    first, record = records(tmp_path), tmp_path / ".finished" / "a.json"
+    for case in CASES:
+        first.save({"case_id": case["case_id"]}, b"png")
+    if isinstance(content, bytes):
+        record.write_bytes(content)
+    elif content == "a folder":
+        record.unlink()
+        (record / "within").mkdir(parents=True)
+    else:
+        shutil.copy(record.with_name("b.json"), record)
+    again = records(tmp_path, resume=True)
+    assert [case["case_id"] for case in again.remaining] == ["a"] and len(again.read()) == 2
+    assert "case 'a' is done again: its record cannot be read or is of an older version" in caplog.text
+    again.save({"case_id": "a"}, b"png")
+    assert remaining(tmp_path, CASES) == []
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_in_the_place_of_the_records_is_named(tmp_path, resume):
+    (tmp_path / ".finished").touch()
+    with pytest.raises(OutputError, match=r"\.finished: is a file, where .* a folder .* Rename or remove it"):
+        records(tmp_path, resume)

@@ -15,6 +15,7 @@ from shared.diffusion.noise_levels import even_timesteps
 from shared.runs.errors import DataListError
 from shared.runs.facts import facts_of
 from shared.runs.last_line import last_line
+from shared.runs.tables import write_text
 from shared.runs.weights import load_weights, sha256
 from tests.helpers.paths import ROOT
 
@@ -63,6 +64,12 @@ def test_several_lines_become_one():
 def test_a_disk_that_takes_nothing_is_named_with_a_remedy(code: int, remedy: str):
     said = last_line(OSError(code, "told by the machine", "map.nii.gz"))
     assert said.startswith("error: map.nii.gz: told by the machine. ") and remedy in said
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_with_a_remedy(tmp_path: Path):
+    (tmp_path / "report.html").mkdir()
+    said = f"error: {tmp_path / 'report.html'}: Is a directory. Rename or remove it, or choose another --output_dir."
+    assert last_line(raised(write_text, tmp_path / "report.html", "page")) == said
 
 
 @pytest.mark.parametrize(
