@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _NAME = re.compile(r"(?P<entities>sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+.]+)*)(_(?P<suffix>.*))?")
 _OF_DERIVATIVES = ("desc", "label", "res")  # entities that a mask has and its scan has not
+_INDICES = ("run", "echo", "flip", "inv", "split", "chunk")  # numbers: run-01 is run-1
 _LESION = re.compile(r"lesion|stroke|tumou?r|wmh", re.IGNORECASE)
 _BRAIN = re.compile(r"brain|bet|strip", re.IGNORECASE)
 
@@ -23,6 +24,16 @@ class BidsName:
     def scan(self) -> dict[str, str]:
         """The entities that a mask shares with its scan."""
         return {key: value for key, value in self.entities.items() if key not in _OF_DERIVATIVES}
+
+    @property
+    def sequence(self) -> tuple[str, str | None]:
+        """What tells the sequence of a scan: the suffix, and the contrast agent."""
+        return self.suffix, self.entities.get("ce")
+
+    @property
+    def compared(self) -> dict[str, str | int]:
+        """The entities that a mask shares with its scan, those that are indices as numbers."""
+        return {k: int(v) if k in _INDICES and v.isdecimal() else v for k, v in self.scan.items()}
 
     @property
     def session(self) -> tuple[str, ...]:
@@ -51,23 +62,41 @@ def bids_name(stem: str) -> BidsName | None:
     return BidsName(dict(part.split("-", 1) for part in found["entities"].split("_")), found["suffix"] or "")
 
 
-def mask_of(scan: BidsName, masks: Mapping[str, BidsName]) -> tuple[str | None, Sequence[str]]:
+def mask_of(
+    scan: BidsName, masks: Mapping[str, BidsName], scans: Iterable[BidsName] = ()
+) -> tuple[str | None, Sequence[str]]:
     """The mask that was made of a scan, among those of one kind in its session.
 
-    It is the one whose entities all match, or the only one, unless it names another scan (``run-1`` for ``run-2``). One
-    in another space is none of it.
+    It is the one whose entities all match, or the only one, unless it names another scan (``run-1`` for ``run-2``) or
+    more of another scan's entities than of this one's. One in another space is none of it.
 
     Args:
         scan: name of the image.
         masks: names by path.
+        scans: names of all images of the session.
 
     Returns:
         path of the mask, or None; and, where there are masks but none can be told to be that of the scan, their paths.
     """
     here = {path: name for path, name in masks.items() if name.scan.get("space") == scan.scan.get("space")}
-    equal = [path for path, name in here.items() if name.scan == scan.scan]
-    agreeing = [p for p, name in here.items() if all(scan.scan.get(k, v) == v for k, v in name.scan.items())]
+    equal = [path for path, name in here.items() if name.compared == scan.compared]
+    agreeing = [path for path, name in here.items() if _agree(scan, name) and not _is_of_another(name, scan, scans)]
     for chosen in (equal, agreeing if len(here) == 1 else []):
         if len(chosen) == 1:
             return chosen[0], ()
     return None, tuple(here)
+
+
+def _agree(scan: BidsName, mask: BidsName) -> bool:
+    return all(scan.compared.get(key, value) == value for key, value in mask.compared.items())
+
+
+def _is_of_another(mask: BidsName, scan: BidsName, scans: Iterable[BidsName]) -> bool:
+    """Whether a mask agrees with another scan better: in more entities, or in all with one of the same sequence."""
+    shared = len(mask.compared.items() & scan.compared.items())
+    return any(
+        len(mask.compared.items() & other.compared.items()) > shared
+        or (other.sequence == scan.sequence and other.compared == mask.compared)
+        for other in scans
+        if _agree(other, mask)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from .bids_names import mask_of
+from .bids_names import BidsName, mask_of
 from .file_names import BRAIN_MASK, LABEL
 from .folder_files import FolderFile
 
@@ -20,8 +20,10 @@ class ScanMasks:
     def __init__(self, files: Iterable[FolderFile]) -> None:
         self.masks: dict[tuple[str, str], list[FolderFile]] = defaultdict(list)
         self.subjects: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self.scans: dict[str, list[BidsName]] = defaultdict(list)
         for file in files:
             if file.name.kind == "image":
+                self.scans[file.place] += [file.name.bids] if file.name.bids else []
                 self.subjects[file.place].add(file.subject)
             else:
                 self.masks[file.place, file.name.kind].append(file)
@@ -55,7 +57,8 @@ class ScanMasks:
         own = [mask for mask in own if mask.name.sequence] or own
         if scan.name.bids and own:
             by_path = {str(mask.path): mask for mask in own}
-            chosen, others = mask_of(scan.name.bids, {p: m.name.bids for p, m in by_path.items() if m.name.bids})
+            names = {path: mask.name.bids for path, mask in by_path.items() if mask.name.bids}
+            chosen, others = mask_of(scan.name.bids, names, self.scans[scan.place])
             return by_path[chosen] if chosen else None, [by_path[path] for path in others]
         if not own and len(self.subjects[scan.place]) == 1 and len(masks) == 1:
             own = masks

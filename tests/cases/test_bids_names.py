@@ -28,6 +28,9 @@ def test_entities_and_suffix():
         ("sub-1_T1w", ["sub-1_space-MNI_mask"], None, ()),
         ("sub-1_space-MNI_T1w", ["sub-1_space-MNI_mask", "sub-1_mask"], 0, ()),
         ("sub-1_T1w", [], None, ()),
+        ("sub-1_run-01_T1w", ["sub-1_run-1_mask"], 0, ()),
+        ("sub-1_echo-2_run-1_T1w", ["sub-1_run-001_mask"], 0, ()),
+        ("sub-1_acq-01_T1w", ["sub-1_acq-1_mask"], None, (0,)),
     ],
 )
 def test_the_mask_of_a_scan_has_its_entities_or_is_the_only_one(scan, masks, chosen, refused):
@@ -35,3 +38,24 @@ def test_the_mask_of_a_scan_has_its_entities_or_is_the_only_one(scan, masks, cho
     of = bids_name(scan)
     assert of
     assert mask_of(of, names) == (None if chosen is None else masks[chosen], tuple(masks[n] for n in refused))
+
+
+@pytest.mark.parametrize(
+    ("scan", "others", "mask", "is_its"),
+    [
+        ("sub-1_T1w", ["sub-1_run-2_T1w"], "sub-1_run-2_mask", False),
+        ("sub-1_T1w", ["sub-1_rec-norm_T1w"], "sub-1_rec-norm_mask", False),
+        ("sub-1_T1w", ["sub-1_run-2_FLAIR"], "sub-1_run-02_mask", False),
+        ("sub-1_T1w", ["sub-1_acq-a_run-2_T1w"], "sub-1_run-2_mask", False),
+        ("sub-1_run-2_T1w", ["sub-1_T1w"], "sub-1_mask", False),
+        ("sub-1_run-2_T1w", ["sub-1_T1w"], "sub-1_run-2_mask", True),
+        ("sub-1_T1w", ["sub-1_run-2_T1w"], "sub-1_run-1_mask", True),
+        ("sub-1_acq-mprage_T1w", ["sub-1_FLAIR"], "sub-1_mask", True),
+        ("sub-1_T1w", ["sub-1_FLAIR"], "sub-1_mask", True),
+        ("sub-1_ce-gad_T1w", ["sub-1_T1w"], "sub-1_mask", True),
+    ],
+)
+def test_a_mask_that_agrees_better_with_another_scan_of_the_session_is_that_one_s(scan, others, mask, is_its):
+    name, scans = bids_name(mask), [found for stem in (scan, *others) if (found := bids_name(stem))]
+    assert name
+    assert mask_of(scans[0], {mask: name}, scans) == ((mask, ()) if is_its else (None, (mask,)))

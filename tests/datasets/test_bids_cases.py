@@ -47,7 +47,13 @@ def test_a_session_is_a_case_of_its_subject_and_another_run_one_of_its_own(root)
             "t1": str(one / "sub-01_ses-1_T1w.nii.gz"),
             **brain,
         },
-        "sub-01_ses-1_run-2": {"patient_id": "sub-01", "t1": str(one / "sub-01_ses-1_run-2_T1w.nii.gz"), **brain},
+        "sub-01_ses-1_run-2": {
+            "patient_id": "sub-01",
+            "t1": str(one / "sub-01_ses-1_run-2_T1w.nii.gz"),
+            "missing": "brain_mask",
+            "reason": "cannot be told which brain_mask is its: sub-01_ses-1_desc-brain_mask.nii.gz",
+            "remedy": "Name it after the scan, or make a datalist that says which it is",
+        },
         "sub-01_ses-2": {
             "patient_id": "sub-01",
             "t1ce": str(two / "sub-01_ses-2_ce-gadolinium_T1w.nii.gz"),
