@@ -15,6 +15,8 @@ from monai.bundle import ConfigParser, ReferenceResolver, run, update_kwargs
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import optional_import
 
+from .devices import check_device
+
 fire, _ = optional_import("fire")  # there wherever the command runs; MONAI itself does without
 
 DEBUG = "debug"  # the one option that no config has
@@ -22,6 +24,7 @@ DEBUG = "debug"  # the one option that no config has
 _OWN = [name for name, p in inspect.signature(run).parameters.items() if p.kind is not p.VAR_KEYWORD]
 _OPTIONAL = ("initialize", "finalize")  # entries that MONAI reads where a config has them
 _BOOLS = {**dict.fromkeys(("true", "yes", "on", "1"), True), **dict.fromkeys(("false", "no", "off", "0"), False)}
+_TRACKING: dict[str, Any] = {**cast(dict, DEFAULT_MLFLOW_SETTINGS["configs"]), "run_name": ""}  # None shows no type
 _ALIKE = 0.7  # of difflib: 'stpes' and 'steps' have 0.8, 'epochs' and 'max_epochs' 0.75
 
 
@@ -38,6 +41,7 @@ def check_options() -> list[str]:
 
     Raises:
         SystemExit: with code 1 and a message.
+        ValueError: there is no such device.
     """
     given = given_options()
     if not given:
@@ -45,8 +49,11 @@ def check_options() -> list[str]:
     texts, words = given_options(as_text=True), []
     options = {**update_kwargs(given.pop("args_file", None), **given), **given}  # MONAI drops what is None
     configs = ConfigParser(ConfigParser.load_config_files(options["config_file"]))
-    tracking = cast(dict, DEFAULT_MLFLOW_SETTINGS["configs"]) if "tracking" in options else ()
-    known = {*_OWN, *_OPTIONAL, DEBUG, *tracking}
+    if "tracking" in options:  # MONAI adds these entries, where the configs have none of their own
+        for name, default in _TRACKING.items():
+            if name not in configs:
+                configs[name] = default
+    known = {*_OWN, *_OPTIONAL, DEBUG, "save_execute_config"}  # the last is a bool or a path
     for name, value in options.items():
         if name in known or any(f"@{name}" in str(other) for other in options.values()):
             continue
@@ -63,6 +70,8 @@ def check_options() -> list[str]:
             words.append(f"--{name}={meant!r}")
         if meant is not None:
             configs[name] = meant
+    if "device" in options and (device := wanted_value(configs, "device")) is not None:
+        check_device(device)
     return words
 
 
@@ -95,7 +104,7 @@ def as_meant(value: Any, text: Any, wanted: Any) -> Any:
         The text where a text is wanted, true or false where a bool is wanted; else the value.
 
     Raises:
-        ValueError: it is something else where a number or a bool is wanted.
+        ValueError: it is something else where a number, a whole number or a bool is wanted.
     """
     typed = str(text)
     if typed[:1] in ("$", "@", "%"):
@@ -108,6 +117,8 @@ def as_meant(value: Any, text: Any, wanted: Any) -> Any:
         return _BOOLS[typed.lower()]
     if isinstance(wanted, (int, float)) and value is not None and type(value) not in (int, float):
         raise ValueError(f"{typed!r} is no number. Write one, such as {wanted}")
+    if type(wanted) is int and isinstance(value, float):
+        raise ValueError(f"{typed!r} is no whole number. Write one, such as {wanted}")
     return value
 
 

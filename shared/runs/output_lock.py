@@ -32,10 +32,14 @@ class OutputLock:
         folders: made where they are missing, and removed if they stay empty; the same one may be named twice.
 
     Raises:
-        OutputError: another process uses one of them, or it cannot be written to.
+        OutputError: another process uses one of them, it cannot be written to, or its name is empty.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
+        if not all(map(str, folders)):
+            raise OutputError(
+                "the name of a folder to write to is empty, as of a variable that is not set. Give it one"
+            )
         for folder in sorted({Path(folder).resolve() for folder in folders}):
             new = not folder.is_dir()
             lock, owner = FileLock(folder / ".lock"), folder / ".lock_owner"

@@ -51,5 +51,7 @@ def test_inference_on_a_full_disk_ends_with_an_error(itermask3d, datalist, tmp_p
 def test_a_device_that_is_not_there_is_named(itermask3d, datalist, tmp_path):
     options = {**TINY, "network_def#width": 8, "datalist": datalist, "output_dir": tmp_path / "out"}
     done = itermask3d.run("inference.json", {**options, "device": "cuda:7"})
-    assert done.returncode not in (0, 2) and "CUDA" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and last.startswith("error: device 'cuda:7' cannot be used"), done.stderr
+    assert "Traceback" not in done.stderr and last.endswith("Write --device cpu, or one that is there")
     assert not (tmp_path / "out").exists()

@@ -85,6 +85,27 @@ def test_text_stays_text_where_the_configs_have_a_text(command, text):
         assert check_options() == []
 
 
+@pytest.mark.parametrize("text", ["None", "2024_01_15", "1e5"])
+@pytest.mark.parametrize("name", ["output_dir", "experiment_name", "run_name", "tracking_uri"])
+def test_text_stays_text_where_mlflow_keeps_track(command, name, text):
+    command(f"--{name}", text, "--tracking", "mlflow", "--save_execute_config", "False")
+    sys.argv += check_options()
+    assert given_options()[name] == text and given_options()["save_execute_config"] is False
+    assert check_options() == []
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "gpu", "77", "$torch.device('cuda:77')"])
+def test_a_device_that_is_not_there_ends_the_run(command, device):
+    command("--device", device)
+    with pytest.raises(ValueError, match="device '.*' cannot be used .*Write --device cpu"):
+        check_options()
+
+
+def test_lengths_need_not_be_whole_numbers(command):
+    command("--min_step_mm", "2.5", "--device", "cpu")
+    assert check_options() == []
+
+
 def test_a_text_in_quotes_of_its_own_is_meant_without_them(command):
     command("--output_dir", "'2024_01_15'", '--image="a b"')
     assert check_options() == []
@@ -125,6 +146,9 @@ def test_other_values_are_read_as_monai_reads_them(command):
         (("--displayable_configs#sampels", "2"), "did you mean --displayable_configs::samples?"),
         (("--experiment_name", "one"), "option --experiment_name is unknown: the configs have none like it"),
         (("--seed", "first"), "option --seed: 'first' is no number. Write one, such as 0"),
+        (("--seed", "1.5"), "option --seed: '1.5' is no whole number. Write one, such as 0"),
+        (("--steps", "1e3"), "option --steps: '1e3' is no whole number"),
+        (("--output_dir", "--tracking", "mlflow"), "option --output_dir: its value is missing"),
         (("--steps", "1,"), "option --steps: '1,' is no number"),
         (("--steps", "[5]"), "option --steps: '[5]' is no number"),
         (("--steps", "True"), "option --steps: 'True' is no number"),

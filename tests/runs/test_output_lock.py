@@ -65,3 +65,10 @@ def test_a_later_run_of_the_same_process_is_let_in(tmp_path):
     """The first one's objects may not be gone yet."""
     first = OutputLock([str(tmp_path)])
     assert OutputLock([str(tmp_path)]) is not first
+
+
+def test_the_name_of_a_variable_that_is_not_set_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="is empty"):
+        OutputLock([str(tmp_path / "out"), ""])
+    assert list(tmp_path.iterdir()) == []
