@@ -58,7 +58,7 @@ REFUSED = {  # configs, options, what is said
     "direct with T1 elsewhere": (
         DIRECT,
         {"t1": "beside_t1.nii.gz"},
-        r"can be used:\s+\S*beside_t1.nii.gz \(key 't1'\): .*shows \d+ % of the brain of \S*case_flair",
+        r"error: \S*beside_t1.nii.gz \(key 't1'\): .*shows \d+ % of the brain of \S*case_flair",
     ),
     "unknown sequence": (
         "inference.json",
