@@ -6,11 +6,12 @@ KIND says how SOURCE is laid out:
   ``anna_t1_brain.nii.gz`` or ``BraTS-GLI-00001-000-t2f.nii.gz``, or that lie in a folder for each subject or sequence.
   ``--sequence`` says which it is where no name does, ``--channels`` what nnU-Net's ``_0000``, ``_0001`` are. Labels
   (``seg``, ``label``, ``lesion``, ``gt``, ``labelsTr``) and brain masks (``brain_mask``) go to the scan of their name.
-  The patient is the ``sub-XXX`` in the path, the folder of a subject, or the name without ``_ses-1``, ``_visit2``.
+  The patient is the ``sub-XXX`` in the path, the folder of a subject, or the name without ``_ses-1``, ``_visit2``; too
+  few patients rather than too many. Sections that stay empty are named.
 - ``bids``: ``sub-*/[ses-*/]anat/*_{T1w,T2w,FLAIR,PDw}.nii.gz``; a session is a case and all of a subject stay together.
   Sessions without ``--sequence`` are left out. Masks of brain and lesions (``*_desc-brain_mask``,
   ``*_label-lesion_mask``), also in ``derivatives``, go to the scan whose entities they have, or are the only one of the
-  session. A scan whose mask cannot be told is left out and named, with exit code 2.
+  session and agree with no other scan better. A scan whose mask cannot be told is left out and named, with exit code 2.
 - ``brats2020``, ``brats2021``: the folder of ``BraTS20_Training_001``, ... or of ``BraTS2021_00000``, ...
 - ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
   labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
@@ -239,6 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataListError, InputError) as error:
         print(f"make_datalist: {error}", file=sys.stderr)
         return 1
+    patients = {case.get("patient_id", case["case_id"]) for cases in sections.values() for case in cases}
+    if empty := [section for section in SECTIONS if not sections[section] and isinstance(found, list)]:
+        told = f"the names tell of {len(patients)} patients" if len(patients) != 1 else f"all are of '{patients.pop()}'"
+        print(f"0 cases in {' and '.join(empty)}: {told}, and a patient is in one section", file=sys.stderr)
     print(f"{options.output}: " + ", ".join(f"{len(sections[s])} {s}" for s in SECTIONS) + " cases")
     return 2 if refused else 0
 

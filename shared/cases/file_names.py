@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .bids_names import BidsName, bids_name
@@ -25,14 +25,14 @@ RADIOGRAPH = re.compile(r"\.(nii|nii\.gz|png|dcm|dicom)$", re.IGNORECASE)
 """Endings of the files that the bundles read: of brains, and of radiographs."""
 
 _SEQUENCE_OF_WORD = {
-    **dict.fromkeys(("t1", "t1w", "t1n"), "t1"),
-    **dict.fromkeys(("t1ce", "t1c", "t1gd", "t1post", "t1+c"), "t1ce"),
-    **dict.fromkeys(("t2", "t2w"), "t2"),
+    **dict.fromkeys(("t1", "t1w", "t1n", "t1tse", "t1se", "t1mprage", "t1mpr"), "t1"),
+    **dict.fromkeys(("t1ce", "t1c", "t1gd", "t1post", "t1+c", "t1wce", "t1wc", "t1wgd"), "t1ce"),
+    **dict.fromkeys(("t2", "t2w", "t2tse", "t2se", "t2fse"), "t2"),
     **dict.fromkeys(("flair", "t2f", "t2flair"), "flair"),
     **dict.fromkeys(("pd", "pdw"), "pd"),
 }
 _OTHER_SEQUENCES = set(
-    "dwi dti adc trace swi t2star t2starw bold asl cbf perf ct pet mra tof angio t1map t2map t1rho sbref epi "
+    "dwi dti adc trace swi swan t2star t2starw bold asl cbf perf ct pet mra tof angio t1map t2map t1rho sbref epi "
     "inplanet1 inplanet2 unit1 mp2rage phasediff magnitude magnitude1 magnitude2 phase1 phase2 fieldmap".split()
 )
 _CONTRAST = {"ce", "gd", "gadolinium"}  # anywhere beside t1
@@ -43,7 +43,10 @@ _PREPARED = set(
 )  # words that tell how a scan was made, not whose it is
 _BRAIN_WORDS = {"brain", "bet", "hdbet", "synthstrip", "deepbet"}
 _LESION = re.compile(r"lesion.*")
-_TRUTH = re.compile(r"(label|gt|groundtruth|annotation)s?\d*")
+_LESION_PART = re.compile(r"(tumou?r|o?edema|core|necrosis|enhancing)s?\d*")
+_TISSUE = re.compile(r"(wm|gm|csf|pve)\d*")
+_DRAWN_BY = re.compile(r"(ground|manual|consensus|expert|rater|observer)\d*")
+_TRUTH = re.compile(r"(label|gt|(ground)?truth|annotation)s?\d*")
 _SEGMENTATION = re.compile(r"(seg|segm|segmentation)s?\d*")
 _MASK = re.compile(r"(mask|roi)s?\d*")
 _BRAIN_MASK = re.compile(r"brainmasks?|betmask|brainextractionmask")
@@ -84,13 +87,14 @@ def read_name(stem: str, pipeline: str = "") -> FileName:
         return FileName(stem, "", "written")
     if bids:
         words = _words("_".join([bids.suffix, *({"ce"} & {*bids.entities})]))
-        kind = bids.mask_kind(pipeline) or _kind(words.values())
+        kind = bids.mask_kind(pipeline) or _kind(words)
         subject = "_".join(f"{key}-{value}" for key, value in bids.scan.items() if key != "ce")
         return FileName(subject, _sequence(words)[0], kind, bids)
     words = _words(stem)
     sequence, used = _sequence(words)
-    kind = _kind(words.values())
+    kind = _kind(words)
     used |= {place for place, word in words.items() if word in _PREPARED or _is_of_mask(word)}
+    used |= {place for place in _last_of_mask(words) if kind != "image"}
     parts = re.split(r"([-_. ]+)", stem)  # words at even places, what is between them at odd ones
     kept = [place for place in range(0, len(parts), 2) if place not in used and parts[place]]
     subject = "".join(parts[place] if place == kept[0] else "".join(parts[place - 1 : place + 1]) for place in kept)
@@ -136,15 +140,27 @@ def _is_of_mask(word: str) -> bool:
     return any(pattern.fullmatch(word) for pattern in patterns)
 
 
-def _kind(words: Iterable[str]) -> str:
-    words = list(words)
+def _last_of_mask(words: Mapping[int, str]) -> list[int]:
+    """Places of the last words, as far as they can be those of a mask: ``t1_tumor`` is one, ``tumor_1_t1`` is none."""
+    patterns, last = (_LESION_PART, _TISSUE, _DRAWN_BY), list[int]()
+    for place, word in reversed([*words.items()]):
+        told = word in _PREPARED or _is_of_mask(word) or any(pattern.fullmatch(word) for pattern in patterns)
+        if not (told or (words.get(place - 2) == "pve" and word.isdecimal())):
+            break
+        last.append(place)
+    return last
+
+
+def _kind(by_place: Mapping[int, str]) -> str:
+    words, last = [*by_place.values()], [by_place[place] for place in _last_of_mask(by_place)]
     of_brain = bool(_BRAIN_WORDS & {*words})  # "t1_brain_seg" is tissue, or a lesion drawn on an extracted brain
 
     def has(pattern: re.Pattern[str]) -> bool:
         return any(pattern.fullmatch(word) for word in words)
 
-    if has(_LESION) or has(_TRUTH) or (has(_SEGMENTATION) and not of_brain):
+    if has(_LESION) or has(_TRUTH) or any(map(_LESION_PART.fullmatch, last)) or (has(_SEGMENTATION) and not of_brain):
         return "label"
-    if has(_BRAIN_MASK) or (has(_MASK) and of_brain):
+    if has(_BRAIN_MASK) or (has(_MASK) and of_brain) or words[-2:] == ["brain", "segmentation"]:
         return "brain_mask"
-    return "mask" if has(_SEGMENTATION) or has(_MASK) or has(_REGIONS) else "image"
+    tissue = has(_SEGMENTATION) or has(_MASK) or has(_REGIONS) or any(map(_TISSUE.fullmatch, last))
+    return "mask" if tissue else "image"

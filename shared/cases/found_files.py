@@ -36,8 +36,8 @@ class FoundFiles:
 def find_files(folder: Path, radiographs: bool = False) -> FoundFiles:
     """Find the NIfTI files below a folder; links to folders are followed, each folder is read once.
 
-    What is hidden below the folder is passed over, wherever the folder itself lies. Files of other formats of images
-    are counted.
+    What is hidden below the folder is passed over, wherever the folder itself lies, and so are folders ``__MACOSX``.
+    Files of other formats of images are counted; links that lead to nothing are named.
 
     Args:
         folder: that is searched.
@@ -50,23 +50,25 @@ def find_files(folder: Path, radiographs: bool = False) -> FoundFiles:
         raise DataListError(f"{folder} is not a folder; pass an existing folder of images")
     endings = RADIOGRAPH if radiographs else NIFTI
     found, foreign = list[Path](), Counter[str]()
-    hidden, closed = list[str](), list[str]()
+    hidden, closed, dangling = list[str](), list[str](), list[str]()
     for entry in _walk(folder, closed):
-        if entry.name.startswith("."):
+        if _is_hidden(entry.name):
             hidden += [entry.name] * bool(entry.is_dir() or endings.search(entry.name))
         elif endings.search(entry.name):
             found.append(Path(entry.path))
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            dangling.append(f"{entry.path}: this link leads to nothing ({os.readlink(entry.path)})")
         elif (kind := _foreign_format(entry)) == "DICOM files" and radiographs:
             found.append(Path(entry.path))
         elif kind:
             foreign[kind] += 1
     formats = ", ".join(f"{count} {kind}" for kind, count in sorted(foreign.items()))
     notes = [f"{formats}: {_CONVERT_TO_PNG if radiographs else _CONVERT}"] if formats else []
+    notes += dangling + [f"{path}: this folder cannot be read" for path in closed]
     if not found:
         what, named = ("radiographs", ".png, .dcm, .nii or .nii.gz") if radiographs else _NIFTI_FILES
         raise DataListError("; ".join([f"0 {what} below {folder}; images end in {named}", *notes]))
     notes += [f"{len(hidden)} hidden (such as {hidden[0]})"] if hidden else []
-    notes += [f"{path}: this folder cannot be read" for path in closed]
     return FoundFiles({f: endings.sub("", f.relative_to(folder).as_posix()) for f in sorted(found)}, notes)
 
 
@@ -84,10 +86,14 @@ def _walk(folder: Path, closed: list[str]) -> Iterator[os.DirEntry[str]]:
             closed.append(path)
             continue
         for entry in entries:
-            if entry.name.startswith(".") or not entry.is_dir():
+            if _is_hidden(entry.name) or not entry.is_dir():
                 yield entry
             else:
                 (linked if entry.is_symlink() else real).append(entry.path)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # what macOS adds to a zip
 
 
 def _foreign_format(entry: os.DirEntry[str]) -> str:

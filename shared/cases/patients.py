@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from .file_names import same_name
 
 _VISIT = (
-    r"(ses|session|visit|run|tp|timepoint|week|month|year|day|scan|exam|study)([-_]\w+|\d+)?"
-    r"|(v|m|y|d|fu)\d+|followup|baseline|bl|preop|postop|pre|post|(19|20)\d\d[-_.]?\d\d[-_.]?\d\d"
+    r"(ses|session|visit|run|tp|timepoint|week|month|year|day|scan|exam|study)([-_]\w+|\d+[a-z]?|[a-z])?"
+    r"|(v|m|y|d|fu|mr|mri|ct)\d+|followup|baseline|bl|preop|postop|pre|post|(19|20)\d\d[-_.]?\d\d[-_.]?\d\d"
 )
 _LAST_VISIT = re.compile(rf"[-_. ]({_VISIT})$", re.IGNORECASE)
 _NUMBERED_SCAN = re.compile(r"(brats-[a-z]+-\d{5}|brats1[789](_\w+){2}|upenn-gbm-\d{5})[-_]\d+", re.IGNORECASE)
-_ONLY_VISIT = re.compile(rf"({_VISIT})|\d{{1,2}}", re.IGNORECASE)
+_NUMBERED_PATIENT = re.compile(
+    r"(?!(.*[-_. ])?(site|cent(er|re)|hospital|scanner|group|cohort|batch|fold|part|task|dataset)[-_. ]?\d+[-_. ]\w+$)"
+    r"(?P<patient>(.*[-_. ])?("
+    r"(patient|pat|pt|p|subject|subj|sub|s|case|id|training|test)([-_. ]?\d+|[-_. ][a-z])|(?!(19|20)\d\d[-_. ])\d+"
+    r"))[-_. ]([a-z]|\d{1,2})",
+    re.IGNORECASE,
+)  # behind a patient's own number, which no year and no site is, a letter or a small number is a visit
+_ONLY_VISIT = re.compile(_VISIT, re.IGNORECASE)
+_SMALL_NUMBER = re.compile(r"\d{1,2}")
+_SECTION = re.compile(r"(train|test|val|valid)(ing|idation)?([-_ ]?(set|data))?", re.IGNORECASE)
+_MOST_VISITS = 9
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 
 
@@ -23,35 +33,74 @@ def patients_of(subjects: Sequence[tuple[str, str]]) -> list[str]:
 
     What names a visit counts for nothing (``_ses-1``, ``_visit2``, ``week-4``, a date, the last number of
     ``BraTS-GLI-00001-000``). ``sub-XXX`` of BIDS is the patient. Else it is the folder, also where sessions lie in it,
-    unless the folders of that level hold more names each than there are folders: they are sites or groups.
+    unless the folders of that level hold more names each than there are folders: they are sites or groups. A folder
+    called ``train``, ``test`` or ``val`` is no patient. A letter or a small number is a visit behind a patient's number
+    (``p4_A``, ``case_001_2``). A small number in a folder (``anna/1``) is one too, but not where one folder alone holds
+    such or where it holds more than nine. A name that goes on after another (``anna_bias``) is of that patient.
 
     Args:
         subjects: for each the folder, posix style, without those of images and sequences, and the name; either may be
             empty.
     """
     patients = [_BIDS.search(f"{place}/{name}") for place, name in subjects]
-    chains = [() if bids else _chain(place, name) for bids, (place, name) in zip(patients, subjects)]
+    paths = [() if bids else _path(place, name) for bids, (place, name) in zip(patients, subjects)]
+    numbers: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for path in paths:
+        if (at := _small_number(path)) is not None:
+            numbers[path[:at]].add(path[at])
+    many = {above for above, found in numbers.items() if len(numbers) == 1 or len(found) > _MOST_VISITS}
+    chains = [_chain(path, many) for path in paths]
     while _level_is_of_groups([chain for chain in chains if chain]):
         chains = [chain[1:] or chain for chain in chains]
     named = [bids.group() if bids else "".join(chain[:1]) for bids, chain in zip(patients, chains)]
     spelling: dict[str, str] = {}
-    return [spelling.setdefault(same_name(patient), patient) for patient in named]
+    for patient in named:
+        spelling.setdefault(same_name(patient), patient)
+    return [spelling[_shortest(same_name(patient), spelling)] for patient in named]
 
 
-def _chain(place: str, name: str) -> tuple[str, ...]:
-    """The names from the top to the subject, without visits; where the subject repeats a folder, down to that."""
+def _path(place: str, name: str) -> tuple[str, ...]:
+    """The names from the top to the subject, this one without visits, and without folders of sections."""
     while (shorter := _without_visit(name)) != name:
         name = shorter
-    parts = [*(part for part in place.split("/") if part), name]
-    named = [part for part in parts if part and not _ONLY_VISIT.fullmatch(part)] or [part for part in parts if part]
+    parts = [part for part in (*place.split("/"), name) if part]
+    return tuple(part for part in parts if not _SECTION.fullmatch(part)) or tuple(parts)
+
+
+def _small_number(path: tuple[str, ...]) -> int | None:
+    """The place of the first small number below folders that hold no number."""
+    at = next((n for n, part in enumerate(path) if re.search(r"\d", part)), 0)
+    return at if at and _SMALL_NUMBER.fullmatch(path[at]) else None
+
+
+def _chain(path: tuple[str, ...], numbered: Container[tuple[str, ...]]) -> tuple[str, ...]:
+    """The path without visits; where the subject repeats a folder, down to that.
+
+    Args:
+        path: names from the top to the subject.
+        numbered: folders in which small numbers are patients.
+    """
+    at = _small_number(path)
+    patient = at if path[:at] in numbered else None
+    visits = [bool(_ONLY_VISIT.fullmatch(part) or _SMALL_NUMBER.fullmatch(part)) for part in path]
+    named = [part for n, part in enumerate(path) if n == patient or not visits[n]] or path
     chain = [_without_visit(part) for part in named]
     compared = [same_name(part) for part in chain]
     return tuple(chain[: compared.index(compared[-1]) + 1] if chain else ())
 
 
 def _without_visit(name: str) -> str:
-    numbered = _NUMBERED_SCAN.fullmatch(name)
-    return numbered.group(1) if numbered else _LAST_VISIT.sub("", name)
+    if numbered := _NUMBERED_SCAN.fullmatch(name):
+        return numbered.group(1)
+    shorter = _LAST_VISIT.sub("", name)
+    behind = _NUMBERED_PATIENT.fullmatch(shorter)
+    return behind["patient"] if behind else shorter
+
+
+def _shortest(name: str, names: Container[str]) -> str:
+    """The shortest of some names that a name begins with, up to a separator."""
+    ends = [found.start() for found in re.finditer(r"[-_. ]", name)]
+    return next((name[:end] for end in ends if name[:end] in names), name)
 
 
 def _level_is_of_groups(chains: Sequence[tuple[str, ...]]) -> bool:

@@ -23,6 +23,8 @@ def test_hidden_files_and_folders_are_passed_over_below_the_folder_alone(tmp_pat
     found = find_files(folder)
     assert found.files == {folder / "a.nii": "a"}
     assert found.notes == ["3 hidden (such as .git)"]
+    touch(folder / "__MACOSX" / "a.nii")
+    assert list(find_files(folder).files) == [folder / "a.nii"]
 
 
 def test_linked_folders_are_followed_once(tmp_path):
@@ -39,6 +41,15 @@ def test_linked_folders_are_followed_once(tmp_path):
 def test_a_link_to_no_file_is_found(tmp_path):
     (tmp_path / "a.nii.gz").symlink_to(tmp_path / "none")
     assert list(find_files(tmp_path).files) == [tmp_path / "a.nii.gz"]
+
+
+def test_a_link_to_no_folder_is_named(tmp_path):
+    (tmp_path / "patients").symlink_to("/nonexist/folder")
+    note = f"{tmp_path / 'patients'}: this link leads to nothing (/nonexist/folder)"
+    with pytest.raises(DataListError, match=re.escape(note)):
+        find_files(tmp_path)
+    touch(tmp_path / "a.nii")
+    assert find_files(tmp_path).notes == [note]
 
 
 def test_other_formats_are_counted_and_named(tmp_path):

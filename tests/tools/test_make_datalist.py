@@ -105,6 +105,17 @@ def test_a_scan_whose_mask_cannot_be_told_is_left_out_and_named(tmp_path, capsys
     ]
 
 
+def test_folders_of_sections_are_no_patients_and_an_empty_section_is_named(tmp_path, capsys):
+    for name in (f"{section}/{n}_t1" for section in ("train", "test") for n in range(1, 5)):
+        save(tmp_path / "in" / f"{name}.nii.gz")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json"), "--fractions", "0.5", "0", "0.5"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "0 cases in validation: the names tell of 4 patients, and a patient is in one section\n"
+    assert said.out.endswith("l.json: 4 training, 0 validation, 4 test cases\n")
+    training = {case["patient_id"] for case in read(tmp_path / "l.json")["training"]}
+    assert len(training) == 2 and training < set("1234")
+
+
 def test_plain_folder_takes_the_stated_sequence(tmp_path):
     for name in ("a", "b_visit2", "b_visit1"):
         save(tmp_path / "in" / f"{name}.nii")
