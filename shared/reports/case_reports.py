@@ -18,7 +18,7 @@ from ..brains.extraction import extractor
 from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
-from ..runs.files import check_places
+from ..runs.files import check_places, removing_after_error
 from ..runs.run_information import run_information
 from ..runs.weights import sha256
 from .case_picture import case_picture
@@ -86,13 +86,9 @@ class CaseReports:
     def _finish_case(self, engine: Engine) -> None:
         for case in finished_cases(engine):
             with leaving_out(engine, case):
-                maps = list(map_files(self.folder, case).values())
-                try:
+                maps = map_files(self.folder, case).values()
+                with removing_after_error(maps):
                     self._record(case, maps)
-                except Exception:  # a case has all of its results or none
-                    for file in maps:
-                        file.unlink(missing_ok=True)
-                    raise
 
     def _record(self, case: Mapping[str, Any], maps: Collection[Path]) -> None:
         case_id, affine = str(case["case_id"]), np.asarray(case["native_image"].affine)

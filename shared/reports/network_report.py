@@ -16,10 +16,11 @@ from ..cases.checked_cases import CheckedCases
 from ..evaluation.statistics import Interval
 from ..runs.case_evaluator import leaving_out
 from ..runs.engine import finished_cases
+from ..runs.files import check_places
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
 from ..runs.weights import sha256
-from .page import Html, failed_cases, table, write_page
+from .page import FILES, Html, failed_cases, table, write_page
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class NetworkReport(ABC):
         self.started = time.time()
 
     def attach(self, engine: Engine) -> None:
+        check_places(self.folder, FILES)
         if not self.door.cases:  # nothing will run: the failures are all there is to report
             self.write()
         engine.add_event_handler(Events.STARTED, self._start)

@@ -22,7 +22,7 @@ from ..evaluation.nearest_neighbours import blurred_pixels, nearest_neighbours
 from ..runs.case_evaluator import leaving_out
 from ..runs.case_records import CaseRecords
 from ..runs.engine import end_if_interrupted, finished_cases, log_failure
-from ..runs.files import check_places
+from ..runs.files import check_places, removing_after_error
 from ..runs.remaining_cases import RemainingCases
 from ..runs.run_information import run_information
 from ..runs.tables import write_csv, write_json
@@ -30,7 +30,7 @@ from ..runs.weights import sha256
 from .earlier_results import SET_ASIDE, set_aside
 from .page import FILES, Html, failed_cases, figure, table, write_page
 from .radiograph_grid import outlined, picture_grid, png
-from .sample_files import listed_sample, samples_of, write_sample
+from .sample_files import listed_sample, samples_of, samples_of_others, write_sample
 
 COLUMNS = tuple(
     "case_id class_label class seed w1 w2 w3 guidance level steps sampler source_id class_probability accepted reason "
@@ -49,8 +49,8 @@ class SampleReports:
     has a row for each (:data:`COLUMNS`, then what else is known), ``datalist.json`` the accepted ones in its section
     ``training``, a sample that began at a source with ``patient_id`` the source, so that it cannot stand in another
     section. These are renewed after each batch, and its samples are recorded, so that an interrupted run can go on;
-    ``report.json`` and ``report.html`` come last, also after an error. What an earlier run has drawn from a source that
-    is left out now is moved.
+    ``report.json`` and ``report.html`` come last, also after an error. What an earlier run has left of a sample or
+    source that is left out now is moved, and its other samples are named.
 
     Args:
         output_dir: where all this goes.
@@ -126,7 +126,8 @@ class SampleReports:
         row = {**known, **self.settings, **case["facts"], **near}
         row, tile = {column: row.get(column) for column in COLUMNS} | row, _tile(case, sample)
         files = write_sample(self.folder, sample, case_id, accepted)
-        self.records.save(row, png(tile), files)
+        with removing_after_error(files):
+            self.records.save(row, png(tile), files)
         self._add(row, tile)
 
     def _add(self, row: dict[str, Any], tile: np.ndarray) -> None:
@@ -161,7 +162,8 @@ class SampleReports:
         failures = self.cases.failures
         for source in (failure["case_id"] for failure in failures):
             self.moved += set_aside(self.folder, source, samples_of(self.folder, source))
-        self.run |= {"earlier_results": self.moved} if self.moved else {}
+        earlier = [*self.moved, *samples_of_others(self.folder, {row["case_id"] for row in self.rows})]
+        self.run |= {"earlier_results": earlier} if earlier else {}
         write_json(self.folder / "report.json", {"run": self.run, "cases": self.rows, "failures": failures})
         accepted = [row["class"] for row in self.rows if row["accepted"]]
         classes = [name for _, name in sorted({(row["class_label"], row["class"]) for row in self.rows})]

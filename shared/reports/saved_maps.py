@@ -11,6 +11,7 @@ from monai.transforms import SaveImaged
 
 from ..brains.intensity_zero import in_units_of_file
 from ..cases.file_names import MAPS, NIFTI
+from ..runs.files import removing_after_error
 from ..runs.nifti_files import write_like
 
 
@@ -45,17 +46,15 @@ class SaveCaseMapsd(SaveImaged):
         d = dict(data)
         scan = str(d["native_image"].meta["filename_or_obj"])
         files = map_files(self.folder, d)
-        for number, (key, file) in enumerate(files.items()):
-            channels = np.asarray(d[key])
-            if key == "pseudo_healthy" and "intensity_zero" in d:
-                brain, zeros = np.asarray(d["native_brain_mask"][0]), np.asarray(d["intensity_zero"]["image"])
-                channels = in_units_of_file(channels, brain, zeros)
-            channels = channels.astype(np.uint8 if key == "pred" else np.float32)
-            voxels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
-            try:
+        written: list[Path] = []
+        with removing_after_error(written):
+            for key, file in files.items():
+                channels = np.asarray(d[key])
+                if key == "pseudo_healthy" and "intensity_zero" in d:
+                    brain, zeros = np.asarray(d["native_brain_mask"][0]), np.asarray(d["intensity_zero"]["image"])
+                    channels = in_units_of_file(channels, brain, zeros)
+                channels = channels.astype(np.uint8 if key == "pred" else np.float32)
+                voxels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
                 write_like(file, voxels, scan)
-            except OSError:
-                for earlier in list(files.values())[:number]:
-                    earlier.unlink()
-                raise
+                written.append(file)
         return d

@@ -50,6 +50,18 @@ def check_places(folder: Path, files: Iterable[str] = (), folders: Iterable[str]
 
 
 @contextmanager
+def removing_after_error(files: Iterable[Path]) -> Iterator[None]:
+    """Remove files, which the block may still add to, where the block fails: a case has all of its results or none."""
+    try:
+        yield
+    except Exception:
+        for file in files:
+            if file.is_file():
+                file.unlink()
+        raise
+
+
+@contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; it takes the place of ``path`` when the block ends well.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.reports.earlier_results import maps_of, maps_of_others, set_aside
-from shared.reports.sample_files import samples_of
+from shared.reports.sample_files import samples_of, samples_of_others
 
 CASES = ("p1", "p1_b", "p[1]", "p2")
 
@@ -55,5 +55,9 @@ def test_samples_of_a_source_are_those_of_no_other(tmp_path: Path):
     (tmp_path / "rejected").mkdir()
     for source in ("a", "a_b", "a[b]"):
         (tmp_path / "rejected" / f"{source}_as_normal_01_image.png").write_text(source)
+    assert samples_of(tmp_path, "a_as_normal_01") == samples_of(tmp_path, "a")
+    assert samples_of_others(tmp_path, {"a_as_normal_01", "a_b_as_normal_01"}) == [
+        "rejected/a[b]_as_normal_01_image.png"
+    ]
     assert [file.read_text() for file in samples_of(tmp_path, "a")] == ["a"]
     assert [file.read_text() for file in samples_of(tmp_path, "a[b]")] == ["a[b]"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from shared.radiographs.reading import read_mask, read_radiograph
 from shared.reports.sample_reports import COLUMNS, SampleReports
 from shared.runs.case_evaluator import CaseEvaluator, CaseLoader
 from shared.runs.case_records import CaseRecords
+from shared.runs.errors import OutputError
 from shared.runs.facts import with_facts
 from shared.runs.remaining_cases import RemainingCases
 from shared.runs.weights import sha256
@@ -217,6 +219,38 @@ def test_a_sample_that_cannot_be_written_costs_the_others_nothing(tmp_path):
     (failure,) = reports.cases.failures
     assert failure["case_id"] == "fracture_0001" and failure["file"].endswith("samples/fracture_0001_image.png")
     assert failure["error"] == "cannot be read or written (Is a directory)"
+
+
+def test_samples_of_an_earlier_run_do_not_pass_for_those_of_this_one(tmp_path):
+    """Of a request that fails now they are moved, of others they are named."""
+    out = tmp_path / "out"
+    run(out, sample_requests(2))
+    (out / "samples" / "fracture_0001_image.png").unlink()
+    (out / "samples" / "fracture_0001_image.png").mkdir()
+    reports = run(out, sample_requests(1))
+    assert [row["case_id"] for row in table_of(out)] == ["normal_0001"]
+    assert [file.name for file in out.glob("samples/fracture_0001*")] == ["fracture_0001_image.png"]
+    moved = [f"set_aside/fracture_0001_{key}.png" for key in ("tibia_mask", "lesion_mask")]
+    others = [*moved, "rejected/normal_0002_image.png", "samples/fracture_0002_image.png"]
+    assert reports.run["earlier_results"] == others
+    assert json.loads((out / "report.json").read_text())["run"]["earlier_results"] == others
+
+
+def test_a_sample_that_cannot_be_recorded_leaves_nothing(tmp_path, monkeypatch):
+    def fail(self: CaseRecords, row: dict[str, Any], *rest: Any) -> None:
+        raise OSError(errno.EACCES, "Permission denied", "record")
+
+    monkeypatch.setattr(CaseRecords, "save", fail)
+    run(tmp_path / "out", sample_requests(1))
+    assert table_of(tmp_path / "out") == [] and not list(tmp_path.glob("out/*/*.png"))
+
+
+def test_a_folder_in_the_place_of_the_table_is_named_before_anything_is_drawn(tmp_path):
+    (tmp_path / "out" / "samples.csv").mkdir(parents=True)
+    inferer = FakeInferer()
+    with pytest.raises(OutputError, match="samples.csv: is a folder.*Rename or remove it"):
+        run(tmp_path / "out", sample_requests(1), inferer)
+    assert not inferer.inputs
 
 
 def test_tables_are_renewed_after_each_batch(tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.runs.errors import InputError
-from shared.runs.files import check_is_file, replacing
+from shared.runs.errors import InputError, OutputError
+from shared.runs.files import check_is_file, check_places, removing_after_error, replacing
 from shared.runs.output_lock import OutputLock
 from tests.helpers.paths import ROOT
 
@@ -71,3 +71,27 @@ def test_what_is_no_file_is_told(tmp_path, make, problem):
     make(tmp_path / "a.nii")
     with pytest.raises(InputError, match=problem):
         check_is_file(str(tmp_path / "a.nii"), "t1")
+
+
+def test_what_is_in_the_way_is_named_with_its_remedy(tmp_path: Path):
+    check_places(tmp_path / "new", ["report.html"], ["samples"])
+    (tmp_path / "report.html").touch()
+    (tmp_path / "samples").mkdir()
+    check_places(tmp_path, ["report.html"], ["samples"])
+    said = "is a {}, where the run writes a {} of this name. Rename or remove it, or choose another --output_dir"
+    for files, folders, words in ((["samples"], [], ("folder", "file")), ([], ["report.html"], ("file", "folder"))):
+        with pytest.raises(OutputError) as caught:
+            check_places(tmp_path, files, folders)
+        assert str(caught.value) == f"{tmp_path / (files + folders)[0]}: {said.format(*words)}"
+
+
+def test_files_of_a_block_that_fails_are_removed(tmp_path: Path):
+    written: list[Path] = []
+    for name in ("a", "b", "c"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="stopped"), removing_after_error(written):
+        written += [tmp_path / "a", tmp_path / "b", tmp_path / "gone"]
+        raise ValueError("stopped")
+    with removing_after_error([tmp_path / "c"]):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["c"]
