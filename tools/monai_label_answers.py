@@ -19,12 +19,15 @@ from monai.bundle import ConfigParser
 
 from shared.brains.whole_head import WHOLE_HEAD
 from shared.runs.command_line import as_meant
+from shared.runs.devices import check_device
 from shared.runs.errors import DataListError, WeightsError
 from shared.runs.last_line import last_line
 from shared.runs.weights import NO_WEIGHTS
 
 NOT_FOUND, UNUSABLE, FAULT = 404, 422, 500
 _OF_THE_DOOR = ("brain_mask", WHOLE_HEAD)  # what it adds to a case
+
+_OF_OPTIONS = {"inferer", "find"}  # entries of a config that refuse wrong options when they are made
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ def prepared(request: Mapping[str, Any], image: str, bundle: Path) -> Iterator[d
         WeightsError: the bundle has no weights.
         DataListError: there is no such image.
         NoUsableCaseError: the door refuses it.
-        ValueError: an option has another type.
+        ValueError: an option has another type or a value that the bundle refuses, or there is no such device.
     """
     weights = bundle / "models" / "model.pt"
     if not weights.is_file():
@@ -61,10 +64,13 @@ def prepared(request: Mapping[str, Any], image: str, bundle: Path) -> Iterator[d
         parser = ConfigParser({**config, "bundle_root": str(bundle), "image": image, "output_dir": folder})
         parser["displayable_configs"] = {**shown, **options}
         if "device" in request:
+            check_device(request["device"])
             parser["device"] = request["device"]
         door = parser.get_parsed_content("door")
         door.require_some()
         (case,) = door.cases
+        for part in _OF_OPTIONS & config.keys():
+            parser.get_parsed_content(part)
         for note in case["warnings"]:
             logger.warning("%s: %s", image, note)
         yield {**request, **options, **{key: case[key] for key in _OF_THE_DOOR if key in case}}
@@ -88,6 +94,8 @@ def told(error: Exception, request: Mapping[str, Any], folder: str) -> tuple[int
 
 
 def _meant(name: str, value: Any, wanted: Any) -> Any:
+    if value is None:
+        raise ValueError(f"option {name}: null is no value. Leave it out, or write one, such as {wanted}")
     try:
         return as_meant(value, value, wanted)
     except ValueError as problem:

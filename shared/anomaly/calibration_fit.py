@@ -32,7 +32,7 @@ class CalibrationFit:
     case, on one grid; the map must not be thresholded yet.
 
     Raises:
-        ValueError: ``label_margin_mm`` is below 0.
+        ValueError: ``label_margin_mm`` is below 0, or the rate is outside (0, 1).
     """
 
     def __init__(
@@ -46,6 +46,10 @@ class CalibrationFit:
     ) -> None:
         if not label_margin_mm >= 0:
             raise ValueError(f"label_margin_mm is a distance, at least 0, got {label_margin_mm}")
+        if not 0 < false_positive_rate < 1:
+            raise ValueError(
+                f"false_positive_rate is a share between 0 and 1 (0.01 for 1 %), got {false_positive_rate}"
+            )
         self.path, self.false_positive_rate, self.weights, self.settings = path, false_positive_rate, weights, settings
         self.label_margin_mm, self.labelled_left_out = label_margin_mm, False
         self.quality_score = quality_score

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai import transforms
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
@@ -63,6 +64,24 @@ def fill_holes_in_plane(mask: np.ndarray, axis: int) -> np.ndarray:
     neighbours = ndimage.generate_binary_structure(3, 1)
     np.moveaxis(neighbours, axis, 0)[[0, 2]] = False  # the slices before and after
     return ndimage.binary_fill_holes(np.asarray(mask) > 0, structure=neighbours)
+
+
+class RemoveSmallObjectsd(transforms.RemoveSmallObjectsd):
+    """MONAI's RemoveSmallObjectsd that refuses a size below 0, which MONAI takes for 0.
+
+    Args:
+        keys: masks, MetaTensor ``1 X Y Z``.
+        min_size: of what stays, in mm3 with ``by_measure``; 0 keeps all.
+        options: of MONAI's transform.
+
+    Raises:
+        ValueError: ``min_size`` is below 0.
+    """
+
+    def __init__(self, keys: KeysCollection, min_size: float = 0, **options: Any) -> None:
+        if not min_size >= 0:
+            raise ValueError(f"the size of the smallest component is at least 0, got {min_size}")
+        super().__init__(keys, min_size=min_size, **options)  # type: ignore[arg-type]  # a measure may be a fraction
 
 
 class LargeComponentsd(MapTransform):

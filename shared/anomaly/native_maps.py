@@ -40,7 +40,8 @@ class NativeMapsd(MapTransform):
     also its last channel, the brain mask), ``native_brain_mask`` and ``intensity_scale`` (one, or a list of P).
 
     Raises:
-        ValueError: a prediction of another number of channels, or not as many intensity scales.
+        ValueError: a radius, a smoothing or an exponent outside its range; in use: a prediction of another number of
+            channels, or not as many intensity scales.
     """
 
     def __init__(
@@ -52,6 +53,10 @@ class NativeMapsd(MapTransform):
         reconstructions: int = 1,
     ) -> None:
         super().__init__(keys)
+        if np.any(np.less(median_radius, 0)) or not smoothing_mm >= 0:
+            raise ValueError(f"median_radius and smoothing_mm are at least 0, got {median_radius} and {smoothing_mm}")
+        if not 0 <= percentile_scaling <= 1:
+            raise ValueError(f"percentile_scaling is an exponent between 0 and 1, got {percentile_scaling}")
         self.reconstructions = reconstructions
         self.median_radius, self.smoothing_mm, self.percentile_scaling = median_radius, smoothing_mm, percentile_scaling
         self.resample = SpatialResample(mode="bilinear", padding_mode="border")  # half a slice lies beyond the last

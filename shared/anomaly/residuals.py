@@ -142,6 +142,9 @@ class SmoothedResidual:
         fluid_below: darker voxels of the image are not counted, see :func:`signed_residual`.
         smoothing_mm: standard deviation of the Gaussian.
         spacing: of the voxels, in mm.
+
+    Raises:
+        ValueError: another ``error``, or a smoothing below 0.
     """
 
     error: str
@@ -149,11 +152,13 @@ class SmoothedResidual:
     smoothing_mm: float
     spacing: Sequence[float]
 
-    def __call__(self, image: torch.Tensor, reconstruction: torch.Tensor, brain_mask: torch.Tensor) -> torch.Tensor:
-        """Image, reconstruction in its intensities and brain mask, ``B 1 *S`` each, to ``B 1 *S``, 0 outside the brain.
+    def __post_init__(self) -> None:
+        if self.error not in ERRORS[1:]:
+            raise ValueError(f"what counts as a lesion is one of {', '.join(ERRORS[1:])}, got '{self.error}'")
+        if not self.smoothing_mm >= 0:
+            raise ValueError(f"smoothing_mm is a length, at least 0, got {self.smoothing_mm}")
 
-        Raises:
-            ValueError: another ``error``.
-        """
+    def __call__(self, image: torch.Tensor, reconstruction: torch.Tensor, brain_mask: torch.Tensor) -> torch.Tensor:
+        """Image, reconstruction in its intensities and brain mask, ``B 1 *S`` each, to ``B 1 *S``, 0 outside it."""
         residual = signed_residual(image, reconstruction, self.error, self.fluid_below)
         return smooth_in_brain(residual, brain_mask, [self.smoothing_mm / step for step in self.spacing])

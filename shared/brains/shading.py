@@ -67,6 +67,9 @@ class ShadingRemoval:
         passes: at most so many, each with reconstructions of its own.
         tolerance: no further pass where the standard deviation of the log of the last field was below it.
         heads_only: prepared scans are returned as they are, and only those of whole heads lose their shading.
+
+    Raises:
+        ValueError: the degree is below 0 or no whole number, or there is no pass.
     """
 
     degree: int = 3
@@ -74,6 +77,12 @@ class ShadingRemoval:
     passes: int = 5
     tolerance: float = 0.01
     heads_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.degree, int) or self.degree < 0:
+            raise ValueError(f"the degree of the shading is a whole number, at least 0, got {self.degree}")
+        if self.passes < 1:
+            raise ValueError(f"the shading is removed in at least 1 pass, got {self.passes}")
 
     def __call__(
         self,

@@ -33,10 +33,15 @@ class SliceSpacingd(MapTransform):
         pixel_mm: size of a pixel.
         min_step_mm: smallest distance of slices.
         mode: "bilinear" for images, "nearest" for masks, one per key.
+
+    Raises:
+        ValueError: no pixel size above 0, or a distance below 0.
     """
 
     def __init__(self, keys: KeysCollection, pixel_mm: float, min_step_mm: float, mode: Sequence[str] | str) -> None:
         super().__init__(keys, allow_missing_keys=True)
+        if not (pixel_mm > 0 and min_step_mm >= 0):
+            raise ValueError(f"pixel_mm must be above 0 and min_step_mm at least 0, got {pixel_mm} and {min_step_mm}")
         self.pixel_mm, self.min_step_mm = pixel_mm, min_step_mm
         self.mode = [mode] * len(self.keys) if isinstance(mode, str) else list(mode)
 

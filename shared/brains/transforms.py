@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import monai.transforms
@@ -92,7 +92,21 @@ class Spacingd(monai.transforms.Spacingd):
     """MONAI's Spacingd that blurs images (not masks) before it thins out, and leaves alone what it was not asked for.
 
     MONAI 1.6 calls ``.update`` on every entry named ``<key>_*``; MONAI Label keeps ``image_path``, a string, there.
+
+    Args:
+        keys: volumes ``C X Y Z``.
+        pixdim: three voxel sizes, in mm, the same for all keys.
+        options: of MONAI's transform.
+
+    Raises:
+        ValueError: the voxel sizes are not three numbers above 0.
     """
+
+    def __init__(self, keys: KeysCollection, pixdim: Sequence[float], **options: Any) -> None:
+        sizes = list(pixdim) if isinstance(pixdim, Sequence) else [pixdim]
+        if len(sizes) != 3 or not all(isinstance(mm, (int, float)) and mm > 0 for mm in sizes):
+            raise ValueError(f"the spacing is three voxel sizes above 0 mm, such as [2, 2, 2], got {pixdim}")
+        super().__init__(keys, pixdim=sizes, **options)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         d = dict(data)

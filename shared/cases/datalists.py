@@ -9,7 +9,7 @@ from typing import Any
 from ..runs.errors import DataListError
 from ..runs.tables import write_json
 from .datalist_files import masks_of, read_section, resolve_listed, resolve_path
-from .file_names import SEQUENCES, stem_of
+from .file_names import SEQUENCES, check_sequence, stem_of
 from .folder_cases import FoundCases, cases_of_folder
 
 
@@ -41,9 +41,10 @@ def gather_cases(
         mask cannot be told also a ``remedy``: the door reports it.
 
     Raises:
-        DataListError: not exactly one source given, nothing found, a wrong list, a repeated case, leakage, companions
-            without a file or with a folder.
+        DataListError: an unknown sequence, not exactly one source given, nothing found, a wrong list, a repeated case,
+            leakage, companions without a file or with a folder.
     """
+    check_sequence(sequence)
     companions = companions or {}
     if unknown := set(companions) - set(SEQUENCES):
         raise DataListError(f"companions are sequences ({', '.join(SEQUENCES)}), not {', '.join(sorted(unknown))}")

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..runs.errors import DataListError
 from .bids_names import BidsName, bids_name
 
 SEQUENCES = ("t1", "t1ce", "t2", "flair", "pd")
@@ -51,6 +52,16 @@ _SEGMENTATION = re.compile(r"(seg|segm|segmentation)s?\d*")
 _MASK = re.compile(r"(mask|roi)s?\d*")
 _BRAIN_MASK = re.compile(r"brainmasks?|betmask|brainextractionmask")
 _REGIONS = re.compile(r"(parc|aparc|aseg|wmparc|dseg|probseg|pveseg|atlas)\d*")
+
+
+def check_sequence(sequence: str) -> None:
+    """Check the sequence that a user says an image is of.
+
+    Raises:
+        DataListError: it is none of :data:`SEQUENCES`.
+    """
+    if sequence not in SEQUENCES:
+        raise DataListError(f"--sequence '{sequence}': write one of {', '.join(SEQUENCES)}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..runs.errors import DataListError
 from .datalist_files import PATHS, masks_of, read_section, resolve_listed, resolve_path
 from .datalists import gather_cases
-from .file_names import SEQUENCES, split_sequence, stem_of
+from .file_names import SEQUENCES, check_sequence, split_sequence, stem_of
 from .folder_cases import FoundCases, subjects_of_folder
 
 NAME_VOLUMES = """Name the volumes of a 4D --image in the order of the file: --channels "['flair','t1','t1ce','t2']\""""
@@ -47,9 +47,10 @@ def gather_sequence_cases(
         has a ``reason`` and what is ``missing``, and one whose mask cannot be told a ``remedy``: the door reports it.
 
     Raises:
-        DataListError: not exactly one source given, a file of a sequence that is not used, nothing found, a wrong list,
-            a repeated case, leakage.
+        DataListError: an unknown sequence, not exactly one source given, a file of a sequence that is not used, nothing
+            found, a wrong list, a repeated case, leakage.
     """
+    check_sequence(sequence)
     files = {name: file for name, file in (files or {}).items() if file}
     sources = {"image": image, "dataset_dir": dataset_dir, "datalist": datalist}
     chosen = [name for name, value in sources.items() if value not in (None, "")]

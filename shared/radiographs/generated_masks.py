@@ -59,7 +59,7 @@ class GeneratedMasksd(MapTransform):
     (str, empty if accepted; several are joined by semicolons).
 
     Raises:
-        ValueError: no classifier has judged a sample, and ``min_probability`` is above 0.
+        ValueError: ``min_probability`` is outside [0, 1]; in use: no classifier has judged a sample, and it is above 0.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class GeneratedMasksd(MapTransform):
         margin: int = 3,
     ) -> None:
         super().__init__(keys)
+        if not 0 <= min_probability <= 1:
+            raise ValueError(f"min_probability is a probability between 0 and 1, got {min_probability}")
         self.anatomy, self.min_probability = anatomy, min_probability
         self.min_lesion_pixels, self.max_normal_lesion, self.margin = min_lesion_pixels, max_normal_lesion, margin
 

@@ -102,3 +102,9 @@ class TestCalibrationFit:
         assert fitted.healthy_scores == pytest.approx([0, 0.2], abs=0.01)
         assert fitted.cases == ["case0", "case1"] and not fitted.stale
         assert fitted.healthy_quality == {"mean_error": [4, 5]}
+
+
+@pytest.mark.parametrize("rate", [0, 1, 2, -0.1])
+def test_a_rate_outside_0_and_1_is_refused_before_any_scan_is_computed(rate):
+    with pytest.raises(ValueError, match="false_positive_rate is a share between 0 and 1"):
+        CalibrationFit("calibration.json", rate, "model.pt")

@@ -9,7 +9,13 @@ import torch
 from monai.data import MetaTensor
 from scipy import ndimage
 
-from shared.anomaly.components import LargeComponentsd, fill_holes_in_plane, large_areas, large_components
+from shared.anomaly.components import (
+    LargeComponentsd,
+    RemoveSmallObjectsd,
+    fill_holes_in_plane,
+    large_areas,
+    large_components,
+)
 
 SHAPE = (24, 20, 16)
 
@@ -149,3 +155,8 @@ class TestLargeComponentsd:
     def test_share_must_be_a_share(self, min_share: float):
         with pytest.raises(ValueError, match="share between 0 and 1"):
             LargeComponentsd(min_share=min_share)
+
+
+def test_a_size_below_0_is_refused():
+    with pytest.raises(ValueError, match="at least 0, got -5"):
+        RemoveSmallObjectsd("pred", -5, by_measure=True)

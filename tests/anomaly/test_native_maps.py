@@ -208,3 +208,11 @@ class TestNativeMapsd:
         data["pred"] = with_facts(data["pred"][None], [{"registered": False, "notes": ["not registered"]}])[0]
         result = NativeMapsd()(data)
         assert result["notes"] == ["of the door", "not registered"] and result["facts"] == {"registered": False}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"median_radius": -1}, {"median_radius": [1, 1, -1]}, {"smoothing_mm": -1}, {"percentile_scaling": 2}]
+)
+def test_filters_that_do_not_exist_are_refused_when_they_are_asked_for(wrong):
+    with pytest.raises(ValueError, match="got "):
+        NativeMapsd("pred", **wrong)

@@ -135,3 +135,11 @@ class TestSmoothing:
         found = residual(image, torch.full_like(brain, 0.25), brain)
         assert (found[..., 0] == 0).all() and (found[..., 1:] == 0.75).all()
         assert (residual(image, torch.full_like(brain, 2.0), brain)[..., 1:] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"error": "up"}, "bright, dark, absolute, got 'up'"), ({"smoothing_mm": -1}, "got -1")]
+)
+def test_a_smoothed_residual_refuses_wrong_options_before_it_is_used(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        SmoothedResidual(**{"error": "dark", "fluid_below": None, "smoothing_mm": 0, "spacing": (2, 2, 2), **wrong})

@@ -143,3 +143,9 @@ def test_a_brain_of_a_few_voxels_is_left_alone():
     found = ShadingRemoval()(image_of(tissue()), brain, true_reconstruction)
     assert found.strengths == [0.0]
     assert ShadingRemoval()(image_of(tissue()), torch.zeros(1, *SHAPE), pytest.fail).gains is None
+
+
+@pytest.mark.parametrize("wrong", [{"degree": -1}, {"degree": 1.5}, {"passes": 0}])
+def test_a_polynomial_that_does_not_exist_is_refused_when_it_is_asked_for(wrong):
+    with pytest.raises(ValueError, match=f"got {next(iter(wrong.values()))}"):
+        ShadingRemoval(**wrong)

@@ -179,3 +179,9 @@ class TestRandSlicesd:
 
         assert sequence(0) == sequence(0) != sequence(1)
         assert set(sequence(0)) == {2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(("pixel_mm", "min_step_mm"), [(0, 3), (-1, 3), (1.8, -3)])
+def test_sizes_of_pixels_are_above_0(pixel_mm, min_step_mm):
+    with pytest.raises(ValueError, match="pixel_mm must be above 0"):
+        SliceSpacingd("image", pixel_mm, min_step_mm, "bilinear")

@@ -214,3 +214,9 @@ class TestBrainNormalized:
         assert not torch.isnan(data["image"][0]).any()
         assert np.isnan(data["intensity_scale"]).tolist() == [False, True, True]
         assert data["intensity_scale"][0] == pytest.approx(np.percentile(images[0][brain > 0], 90) / 6)
+
+
+@pytest.mark.parametrize("spacing", [2, [2, 2], [0, 0, 0], [2, 2, -1], "2,2,2", ["2", "2", "2"], None])
+def test_voxel_sizes_are_three_numbers_above_0(spacing):
+    with pytest.raises(ValueError, match="three voxel sizes above 0 mm"):
+        Spacingd("image", spacing, mode="bilinear")

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 
 import pytest
 
-from shared.cases.file_names import BRAIN_MASK, MAPS, MAX_CASE_ID_BYTES, read_name, same_name, split_sequence, stem_of
+from shared.cases.datalists import gather_cases
+from shared.cases.file_names import (
+    BRAIN_MASK,
+    MAPS,
+    MAX_CASE_ID_BYTES,
+    check_sequence,
+    read_name,
+    same_name,
+    split_sequence,
+    stem_of,
+)
+from shared.cases.sequence_cases import gather_sequence_cases
+from shared.runs.errors import DataListError
 
 
 @pytest.mark.parametrize(
@@ -142,3 +155,12 @@ def test_names_that_a_file_system_may_take_for_one_are_the_same():
 )
 def test_sequence_is_read_off_the_name(stem, expected):
     assert split_sequence(stem, "pd") == expected
+
+
+@pytest.mark.parametrize("sequence", ["", "flair,t1", "['t1']", "7", "T1", "swi"])
+def test_a_sequence_that_is_none_is_refused_with_those_that_are(sequence):
+    with pytest.raises(DataListError, match="write one of t1, t1ce, t2, flair, pd"):
+        check_sequence(sequence)
+    for gather in (gather_cases, partial(gather_sequence_cases, ["t1", "flair"])):
+        with pytest.raises(DataListError, match="write one of"):
+            gather(image="a.nii.gz", sequence=sequence)

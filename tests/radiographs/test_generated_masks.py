@@ -145,3 +145,9 @@ def test_a_sample_that_diverged_is_rejected_and_can_be_drawn():
     made = judged(radiograph=radiograph)
     assert made["reason"] == "2 pixels are NaN or infinite" and np.isfinite(made["pred"]).all()
     assert judged(radiograph=torch.full((SIZE, SIZE), float("nan")))["reason"].startswith("4096 pixels are NaN")
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 90])
+def test_a_probability_lies_between_0_and_1(wrong):
+    with pytest.raises(ValueError, match=f"between 0 and 1, got {wrong}"):
+        GeneratedMasksd("pred", min_probability=wrong)

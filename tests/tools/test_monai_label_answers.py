@@ -58,3 +58,38 @@ def test_a_fault_of_the_program_is_told_as_one_and_logged_whole(caplog):
         status == FAULT and text == "KeyError: 'key'. This is a fault of the program; the log of the server has more."
     )
     assert "no answer to {'model': 'x'}" in caplog.text
+
+
+ITERMASK3D, TSGM = (ROOT / "bundles" / f"brain_mri_anomaly_{name}" for name in ("itermask3d", "tsgm"))
+
+
+@pytest.mark.parametrize("bundle", [ITERMASK3D, MMCCD, TSGM])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"threshold": None}, "option threshold: null is no value")]
+    + [({"threshold": -1}, "the threshold must be above 0, got -1")]
+    + [({"sequence": value}, "write one of t1, t1ce, t2, flair") for value in (7, "", ["t1"])]
+    + [({"device": "cuda:77"}, "device 'cuda:77' cannot be used")],
+)
+def test_values_that_a_bundle_refuses_are_told_before_the_inference(scan, bundle, wrong, said):
+    with pytest.raises(Exception) as refused, prepared(wrong, str(scan), bundle):
+        pass
+    status, text = told(refused.value, wrong, str(scan.parent))
+    assert status == UNUSABLE and said in text
+
+
+@pytest.mark.parametrize(
+    ("bundle", "wrong", "said"),
+    [
+        (ITERMASK3D, {"min_component_mm3": -5}, "at least 0, got -5"),
+        (MMCCD, {"steps": 0}, "steps is 0"),
+        (MMCCD, {"threshold_rule": "best"}, "one of stored, otsu, peak"),
+        (TSGM, {"samples": 0}, "samples is 0"),
+        (TSGM, {"steps": 2.5}, "no whole number"),
+    ],
+)
+def test_so_are_those_of_one_bundle(scan, bundle, wrong, said):
+    with pytest.raises(Exception) as refused, prepared(wrong, str(scan), bundle):
+        pass
+    status, text = told(refused.value, wrong, str(scan.parent))
+    assert status == UNUSABLE and said in text

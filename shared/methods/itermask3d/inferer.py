@@ -74,6 +74,9 @@ class IterativeMaskInferer(Inferer):
     What it returns carries facts (:mod:`~...runs.facts`): those of the error, the mean squared residual in the brain
     (one of the paper's scores) and network evaluations; with the iteration also the subject's threshold, how it was
     found, and the hidden share of the brain before each pass and after the last (the other score).
+
+    Raises:
+        ValueError: no draw.
     """
 
     def __init__(
@@ -88,6 +91,8 @@ class IterativeMaskInferer(Inferer):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if draws < 1:
+            raise ValueError(f"draws is {draws}; at least 1 field of noise is needed")
         self.error, self.iteration, self.spacing, self.cutoff = error, iteration, spacing, cutoff
         self.shading, self.seeds = shading, range(seed, seed + draws)
         self.forward = AutocastInferer(enabled=amp)

@@ -28,7 +28,7 @@ class Sampling:
         seed: of the noise, which is keyed by sample: others change nothing.
 
     Raises:
-        ValueError: no such sampler, or a level outside (0, 1].
+        ValueError: no such sampler, a guidance below 0, or a level outside (0, 1].
     """
 
     steps: int = 250
@@ -41,5 +41,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.sampler not in ALL_SAMPLERS:
             raise ValueError(f"the sampler is one of {', '.join(ALL_SAMPLERS)}, got '{self.sampler}'")
+        if not self.guidance >= 0:
+            raise ValueError(f"guidance is {self.guidance}; it leads to the class from 0, not at all, upwards")
         if not 0 < self.level <= 1:
             raise ValueError(f"level is {self.level}; choose a share of the noise schedule, above 0 and at most 1")

@@ -10,10 +10,17 @@ import torch
 
 @dataclass(frozen=True)
 class StripeGrid:
-    """Stripes of inference: width and stride from one to the next, in pixels; 16 of 1.875 mm and 2 in the paper."""
+    """Stripes of inference: width and stride from one to the next, in pixels; 16 of 1.875 mm and 2 in the paper.
+
+    Raises:
+        ValueError: as :func:`stripes`.
+    """
 
     width: int = 16
     stride: int = 2
+
+    def __post_init__(self) -> None:
+        stripes((1, 1), self.width, self.stride)
 
 
 def stripes(shape: Sequence[int], width: int, stride: int) -> torch.Tensor:

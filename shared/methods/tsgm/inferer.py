@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class TSGMInferer(PseudoHealthyInferer):
         options: of :class:`PseudoHealthyInferer`.
 
     Raises:
-        ValueError: no such sampler.
+        ValueError: no such sampler, an option that it does not have, or no sample.
     """
 
     def __init__(
@@ -50,6 +51,10 @@ class TSGMInferer(PseudoHealthyInferer):
         super().__init__(**options)
         if sampler not in ALL_SAMPLERS:
             raise ValueError(f"the sampler is one of {', '.join(ALL_SAMPLERS)}, got '{sampler}'")
+        if unknown := set(sampler_options or ()) - set(signature(ALL_SAMPLERS[sampler]).parameters):
+            raise ValueError(f"the sampler '{sampler}' has no option {', '.join(sorted(unknown))}")
+        if samples < 1:
+            raise ValueError(f"samples is {samples}; draw at least 1 of each slice")
         self.sigmas, self.sampler, self.sampler_options = sigmas, ALL_SAMPLERS[sampler], dict(sampler_options or {})
         self.samples, self.posterior_mean, self.seed = samples, posterior_mean, seed
 

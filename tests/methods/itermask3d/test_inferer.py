@@ -321,3 +321,8 @@ def test_shading_is_removed_first_and_given_back_to_the_pseudo_healthy_brain():
     assert facts["shading"] == pytest.approx(float(field[3:37].log().std()), rel=0.02)
     assert facts["notes"] == [note for note in facts["notes"] if "the scan is shaded" in note] != []
     assert facts["network_evaluations"] == len(network.asked) == 3  # one finds it, one sees that it is gone, the map
+
+
+def test_no_draw_is_refused():
+    with pytest.raises(ValueError, match="draws is 0; at least 1"):
+        IterativeMaskInferer(draws=0)

@@ -28,3 +28,8 @@ def test_a_share_of_the_schedule_is_taken(level):
 def test_what_does_not_fit_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Sampling(**settings)
+
+
+def test_a_guidance_away_from_the_class_is_refused():
+    with pytest.raises(ValueError, match="guidance is -1"):
+        Sampling(guidance=-1)

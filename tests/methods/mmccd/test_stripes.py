@@ -91,3 +91,9 @@ def test_only_the_brain_under_the_stripe_is_replaced_by_noise():
     image, noise = torch.arange(12.0).reshape(1, 1, 3, 4), torch.full((1, 1, 3, 4), -9.0)
     expected = [[0, 1, 2, 3], [4, -9, -9, -9], [8, 9, 10, 11]]
     assert hide_stripe(image, stripe, brain, noise)[0, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(("width", "stride"), [(16, 0), (16, 17), (0, 0)])
+def test_a_grid_with_gaps_is_refused_when_it_is_asked_for(width, stride):
+    with pytest.raises(ValueError, match="stride must lie between 1"):
+        StripeGrid(width, stride)

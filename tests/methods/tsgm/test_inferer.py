@@ -221,3 +221,12 @@ class TestCycleGAN:
         networks = torch.nn.ModuleDict({"healthy": self.Generator()})
         with pytest.raises(ValueError, match="needs all of t1, t1ce, flair"):
             CycleGANInferer(**self.OPTIONS)(patient(absent=("t1ce",))[None], networks)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"samples": 0}, "samples is 0"), ({"sampler_options": {"snrr": 1}}, "'dpmpp_2m' has no option snrr")],
+)
+def test_wrong_options_are_refused_when_they_are_asked_for(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        TSGMInferer(**{**FAST, "sampler": "dpmpp_2m", **wrong})
