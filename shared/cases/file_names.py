@@ -27,7 +27,7 @@ RADIOGRAPH = re.compile(r"\.(nii|nii\.gz|png|dcm|dicom)$", re.IGNORECASE)
 
 _SEQUENCE_OF_WORD = {
     **dict.fromkeys(("t1", "t1w", "t1n", "t1tse", "t1se", "t1mprage", "t1mpr"), "t1"),
-    **dict.fromkeys(("t1ce", "t1c", "t1gd", "t1post", "t1+c", "t1wce", "t1wc", "t1wgd"), "t1ce"),
+    **dict.fromkeys(("t1ce", "t1c", "t1gd", "t1post", "t1+c", "t1wce", "t1wc", "t1wgd", "t1wks"), "t1ce"),
     **dict.fromkeys(("t2", "t2w", "t2tse", "t2se", "t2fse"), "t2"),
     **dict.fromkeys(("flair", "t2f", "t2flair"), "flair"),
     **dict.fromkeys(("pd", "pdw"), "pd"),
@@ -39,7 +39,7 @@ _OTHER_SEQUENCES = set(
 _CONTRAST = {"ce", "gd", "gadolinium"}  # anywhere beside t1
 _AFTER_T1 = {"c", "post", "postcontrast", "contrast", "pre", *_CONTRAST}  # right after it
 _PREPARED = set(
-    "brain bet hdbet synthstrip deepbet stripped skullstripped ss n4 bfc preproc reg registered coreg mni mprage 3d "
+    "brain bet hdbet synthstrip deepbet stripped skullstripped ss n4 bfc preproc reg registered coreg mni pp mprage 3d "
     "ax axial sag sagittal cor coronal tra".split()
 )  # words that tell how a scan was made, not whose it is
 _BRAIN_WORDS = {"brain", "bet", "hdbet", "synthstrip", "deepbet"}
@@ -140,6 +140,8 @@ def _sequence(words: Mapping[int, str]) -> tuple[str, set[int]]:
         if any(words[place] != "pre" for place in after):
             names = names - {"t1"} | {"t1ce"}
         used |= after
+    if not names and "mprage" in words.values():
+        return "t1", used
     if not names:
         used = {place for place, word in words.items() if word in _OTHER_SEQUENCES}
         names = {words[place] for place in used}

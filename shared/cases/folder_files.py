@@ -20,6 +20,7 @@ _KINDS = {
     "image": re.compile(r"(images?|imgs?|scans?|anat|nii|nifti)(tr|ts)?", re.IGNORECASE),
 }  # of all files in a folder of this name
 _DERIVED = ("derivatives", "sourcedata")  # of BIDS
+_COPY = re.compile(r"[-_. ]bias$", re.IGNORECASE)  # UCSF-PDGM's name for a scan without its shading
 _CHANNEL = re.compile(r"_(00\d\d)$")  # of nnU-Net
 
 
@@ -58,7 +59,8 @@ def read_folder(
 ) -> tuple[list[FolderFile], list[str]]:
     """Images, masks and labels below a folder, each once, and notes on what was passed over.
 
-    What a bundle has written is passed over, and of BIDS the images that were derived from others.
+    What a bundle has written is passed over, and what was derived from other images: of BIDS, and ``a_T1_bias`` beside
+    ``a_T1``.
 
     Args:
         folder: of the files, at any depth.
@@ -73,10 +75,13 @@ def read_folder(
     files = [file for file in read if file.name.kind != "written"]
     images = [file for file in files if file.name.kind == "image"]
     derived = [file for file in images if file.is_derived and not all(other.is_derived for other in images)]
-    files = [file for file in files if file not in derived]
+    scans = {(file.subject, file.name.sequence) for file in images}
+    copies = [file for file in images if _COPY.search(file.name.subject) and _original(file) in scans]
+    files = [file for file in files if file not in derived and file not in copies]
     once = _once(files)
     notes = counted([file for file in read if file.name.kind == "written"], "written by a bundle")
     notes += counted(derived, f"below {' or '.join(_DERIVED)}")
+    notes += counted(copies, "beside the scan that they were derived from")
     notes += counted([file for file in files if file not in once], "that are links to another one")
     return _with_channels(once, channels, folder), notes + found.notes
 
@@ -101,6 +106,10 @@ def _read_file(path: Path, stem: str) -> FolderFile:
     return FolderFile(
         path, stem, "/".join([*place, *(name.bids.session if name.bids else ())]), name, derived is not None
     )
+
+
+def _original(copy: FolderFile) -> tuple[tuple[str, str], str]:
+    return (copy.place, same_name(_COPY.sub("", copy.name.subject))), copy.name.sequence
 
 
 def _once(files: Iterable[FolderFile]) -> list[FolderFile]:

@@ -45,6 +45,12 @@ def test_scan_and_derivative_of_bids_share_their_place(tmp_path):
     assert notes == ["2 below derivatives or sourcedata (such as sub-1_T1w.nii.gz)"]
 
 
+def test_a_scan_without_its_shading_is_passed_over_beside_the_scan_alone(tmp_path):
+    files, notes = read(tmp_path, *(f"p/a_{name}" for name in ("T1", "T1_bias", "FLAIR_bias")))
+    assert set(files) == {"p/a_T1", "p/a_FLAIR_bias"}
+    assert notes == ["1 beside the scan that they were derived from (such as a_T1_bias.nii.gz)"]
+
+
 def test_derivatives_alone_are_images(tmp_path):
     files, _ = read(tmp_path, "derivatives/atlas/sub-1/anat/sub-1_space-MNI_T1w")
     assert len(files) == 1
