@@ -14,8 +14,9 @@ _VISIT = (
 )
 _LAST_VISIT = re.compile(rf"[-_. ]({_VISIT})$", re.IGNORECASE)
 _NUMBERED_SCAN = re.compile(r"(brats-[a-z]+-\d{5}|brats1[789](_\w+){2}|upenn-gbm-\d{5})[-_]\d+", re.IGNORECASE)
+_GROUP = r"(site|cent(er|re)|hospital|scanner|group|cohort|batch|fold|part|task|dataset|study)[-_. ]?\d+"
 _NUMBERED_PATIENT = re.compile(
-    r"(?!(.*[-_. ])?(site|cent(er|re)|hospital|scanner|group|cohort|batch|fold|part|task|dataset)[-_. ]?\d+[-_. ]\w+$)"
+    rf"(?!(.*[-_. ])?{_GROUP}[-_. ]\w+$)"
     r"(?P<patient>(.*[-_. ])?("
     r"(patient|pat|pt|p|subject|subj|sub|s|case|id|training|test)([-_. ]?\d+|[-_. ][a-z])|(?!(19|20)\d\d[-_. ])\d+"
     r"))[-_. ]([a-z]|\d{1,2})",
@@ -23,6 +24,7 @@ _NUMBERED_PATIENT = re.compile(
 )  # behind a patient's own number, which no year and no site is, a letter or a small number is a visit
 _ONLY_VISIT = re.compile(_VISIT, re.IGNORECASE)
 _SMALL_NUMBER = re.compile(r"\d{1,2}")
+_NUMBERED_GROUP = re.compile(_GROUP, re.IGNORECASE)
 _SECTION = re.compile(r"(train|test|val|valid)(ing|idation)?([-_ ]?(set|data))?", re.IGNORECASE)
 _MOST_VISITS = 9
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
@@ -68,8 +70,8 @@ def _path(place: str, name: str) -> tuple[str, ...]:
 
 
 def _small_number(path: tuple[str, ...]) -> int | None:
-    """The place of the first small number below folders that hold no number."""
-    at = next((n for n, part in enumerate(path) if re.search(r"\d", part)), 0)
+    """The place of the first small number below folders that hold no number, or that of a group."""
+    at = next((n for n, part in enumerate(path) if re.search(r"\d", part) and not _NUMBERED_GROUP.fullmatch(part)), 0)
     return at if at and _SMALL_NUMBER.fullmatch(path[at]) else None
 
 

@@ -47,6 +47,8 @@ TWO, FIVE = (1, 2), range(5)
         ([("data", f"{n}") for n in FIVE], [f"{n}" for n in FIVE]),
         ([(f"data/{n}", "") for n in FIVE], [f"{n}" for n in FIVE]),
         ([(g, f"{n}") for g in ("HGG", "LGG") for n in range(20)], [f"{n}" for n in range(20)] * 2),
+        ([(f"site{s}", f"{n}") for s in TWO for n in range(20)], [f"{n}" for n in range(20)] * 2),
+        ([("", f"study_1_{n}") for n in TWO], ["study_1_1", "study_1_2"]),
         ([(p, f"{n}") for p in ("anna", "bert") for n in FIVE], ["anna"] * 5 + ["bert"] * 5),
         ([("p1", f"{n}") for n in FIVE], ["p1"] * 5),
         ([("train", "")], ["train"]),
