@@ -16,6 +16,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.tasks.infer.bundle import BundleInferTask
 from monailabel.tasks.train.bundle import BundleTrainTask
+from monailabel.utils.others.generic import name_to_device
 
 from shared.cases.file_names import NIFTI
 from shared.runs.nifti_files import write_like
@@ -68,7 +69,8 @@ class BundleApp(MONAILabelApp):
                 return super().infer(request, datastore)
             if not Path(image).exists():
                 image = (datastore or self.datastore()).get_image_uri(image) or image
-            with prepared(request, image, Path(bundle)) as ready:
+            device = name_to_device(request.get("device"))  # clients send the name of the GPU
+            with prepared({**request, "device": device}, image, Path(bundle)) as ready:
                 return super().infer(ready, datastore)
         except Exception as error:
             raise HTTPException(*told(error, request, str(Path(image).parent))) from error
