@@ -6,12 +6,11 @@ KIND says how SOURCE is laid out:
   ``anna_t1_brain.nii.gz`` or ``BraTS-GLI-00001-000-t2f.nii.gz``, or that lie in a folder for each subject or sequence.
   ``--sequence`` says which it is where no name does, ``--channels`` what nnU-Net's ``_0000``, ``_0001`` are. Labels
   (``seg``, ``label``, ``lesion``, ``gt``, ``labelsTr``) and brain masks (``brain_mask``) go to the scan of their name.
-  The patient is the ``sub-XXX`` in the path, the folder of a subject, or the name without ``_ses-1``, ``_visit2``; too
-  few patients rather than too many. Sections that stay empty are named.
+  The patient is the ``sub-XXX`` in the path, the folder of a subject, or the name without ``_ses-1``, ``_visit2``.
 - ``bids``: ``sub-*/[ses-*/]anat/*_{T1w,T2w,FLAIR,PDw}.nii.gz``; a session is a case and all of a subject stay together.
-  Sessions without ``--sequence`` are left out. Masks of brain and lesions (``*_desc-brain_mask``,
-  ``*_label-lesion_mask``), also in ``derivatives``, go to the scan whose entities they have, or are the only one of the
-  session and agree with no other scan better. A scan whose mask cannot be told is left out and named, with exit code 2.
+  Sessions without ``--sequence`` are left out. Masks (``*_desc-brain_mask``, ``*_label-lesion_mask``), also in
+  ``derivatives``, go to the scan whose entities they have, or are the only one of the session and agree with no other
+  scan better. A scan whose mask cannot be told is left out and named, with exit code 2.
 - ``brats2020``, ``brats2021``: the folder of ``BraTS20_Training_001``, ... or of ``BraTS2021_00000``, ...
 - ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
   labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
@@ -25,8 +24,8 @@ KIND says how SOURCE is laid out:
 - ``merge``: the datalists (``*.json``) below SOURCE become one. A case of a single sequence is listed as ``image``, so
   that one network can learn from several sequences.
 
-Patients, not files, are dealt to the sections, by the seed. Paths are written relative to OUTPUT. The same image in two
-sections, under whatever name, is an error.
+Patients, not files, are dealt to the sections, by the seed; too few rather than too many where names leave it open, and
+empty sections are named. Paths are relative to OUTPUT. The same image in two sections, under any name, is an error.
 """
 
 from __future__ import annotations
@@ -214,10 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar=("TRAIN", "VAL", "TEST"))
     help_of_sequence = "of files whose name says none (folder), or that every case must have (bids: t1)"
     parser.add_argument("--sequence", choices=SEQUENCES, help=help_of_sequence)
-    help_of_channels = "sequences that nnU-Net numbers _0000, _0001 ..., in their order (folder)"
-    parser.add_argument(
-        "--channels", nargs="+", choices=SEQUENCES, default=(), metavar="SEQUENCE", help=help_of_channels
-    )
+    numbered = "sequences that nnU-Net numbers _0000, _0001 ..., in their order (folder)"
+    parser.add_argument("--channels", nargs="+", choices=SEQUENCES, default=(), metavar="SEQUENCE", help=numbered)
     options = parser.parse_args(arguments)
     try:
         if not options.source.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class Sampling:
         seed: of the noise, which is keyed by sample: others change nothing.
 
     Raises:
-        ValueError: no such sampler, a guidance below 0, or a level outside (0, 1].
+        ValueError: no such sampler, a guidance that is not finite, or a level outside (0, 1].
     """
 
     steps: int = 250
@@ -41,7 +42,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.sampler not in ALL_SAMPLERS:
             raise ValueError(f"the sampler is one of {', '.join(ALL_SAMPLERS)}, got '{self.sampler}'")
-        if not self.guidance >= 0:
-            raise ValueError(f"guidance is {self.guidance}; it leads to the class from 0, not at all, upwards")
+        if not math.isfinite(self.guidance):
+            raise ValueError(f"guidance is {self.guidance}; choose a number, 0 leads nowhere")
         if not 0 < self.level <= 1:
             raise ValueError(f"level is {self.level}; choose a share of the noise schedule, above 0 and at most 1")

@@ -30,6 +30,6 @@ def test_what_does_not_fit_is_refused(settings, message):
         Sampling(**settings)
 
 
-def test_a_guidance_away_from_the_class_is_refused():
-    with pytest.raises(ValueError, match="guidance is -1"):
-        Sampling(guidance=-1)
+def test_a_guidance_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="guidance is nan"):
+        Sampling(guidance=float("nan"))
