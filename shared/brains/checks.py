@@ -1,4 +1,4 @@
-"""What a volume shows, checked: usable values, an extracted brain of plausible size, and files on one grid."""
+"""What a volume shows, checked: usable values, an extracted brain of plausible size, and masks and sequences of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from monai.data import MetaTensor
 from ..runs.errors import InputError
 from ..runs.few_values import why_labels
 from .contrast import check_contrast
+from .grid_checks import check_forms, check_same_grid
 from .intensity_zero import MAX_BELOW_ZERO
 from .mask_fit import share_beyond, without_outer_zeros
-from .one_grid import are_one_grid, are_one_grid_by_qform, corner_shift, resample_to, shown_of
+from .one_grid import are_one_grid, resample_to, shown_of
 from .volume import MAX_SLICE_CM2, MIN_SLICE_CM2, Volume, is_short, largest_slice
 from .whole_head import MAX_BRAIN_LITRES
 
@@ -132,41 +133,6 @@ def check_cover(mask: np.ndarray, brain: np.ndarray, found: str = "") -> list[st
     return [outside] * bool(missed) + [wide] * bool(beyond)
 
 
-def check_same_grid(other: Volume, image: Volume) -> None:
-    """Check that two files of a case have one shape, and corners within a tenth of a voxel of each other.
-
-    Raises:
-        InputError: they do not.
-    """
-    remedy = f"Resample it to the grid of {image.file} (nearest neighbour)"
-    if other.data.shape != image.data.shape:
-        problem = f"has shape {other.data.shape}, but {image.file} has {image.data.shape}"
-        raise InputError(other.file, other.key, problem, remedy)
-    if not are_one_grid(image.grid, other.grid):
-        check_forms(other, image)
-        shift = corner_shift(image.grid, other.grid)
-        problem = f"its affine differs from that of {image.file} by up to {shift:.3g} mm"
-        raise InputError(other.file, other.key, problem, remedy)
-
-
-def check_forms(other: Volume, image: Volume) -> None:
-    """Refuse a file that lies on the image by the qform of one of them, and elsewhere by the sform, which is used.
-
-    ITK, and so Slicer, reads the qform of many scans whose two forms differ, and writes it into both forms of a mask
-    that is drawn there.
-
-    Raises:
-        InputError: such a file.
-    """
-    if are_one_grid_by_qform(image, other):
-        shift = corner_shift(image.grid, other.grid)
-        problem = (
-            f"lies on {image.file} by the qform, but {shift:.3g} mm beside it by the sform, from which that differs"
-        )
-        remedy = f"If it was made on that scan, give it the header of {image.file}, such as by FSL's fslcpgeom"
-        raise InputError(other.file, other.key, problem, remedy)
-
-
 def check_brain(image: Volume, brain: np.ndarray, slices: bool = False) -> list[str]:
     """Check the amount of brain, in few ``slices`` its area in the largest, and note a small one.
 
@@ -202,7 +168,7 @@ def check_companion(companion: Volume, image: Volume, brain: np.ndarray) -> list
 
     Raises:
         InputError: it shows too little of the brain, its values there cannot be normalised, or see
-            :func:`check_forms`.
+            :func:`~.grid_checks.check_forms`.
     """
     notes = list(companion.warnings)
     if not are_one_grid(image.grid, companion.grid):

@@ -15,9 +15,10 @@ from ..cases.file_names import SEQUENCES, read_name, stem_of
 from ..cases.folder_cases import FoundCases
 from ..cases.sequence_cases import check_channels
 from ..runs.errors import InputError
-from .checks import check_brain, check_companion, check_no_labels, check_same_grid, check_values
+from .checks import check_brain, check_companion, check_no_labels, check_values
 from .contrast import check_contrast
 from .find_brain import find_brain
+from .grid_checks import check_same_grid
 from .head_masks import HeadMasks
 from .intensity_zero import with_zero
 from .nifti import read_channels, read_volume

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 
 class DataListError(ValueError):
@@ -74,3 +74,10 @@ class NonFiniteOutputError(ArithmeticError):
 
     def __str__(self) -> str:
         return f"{self.problem}. {self.remedy}."
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, what that was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -9,9 +9,10 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+
+from .errors import causes
 
 _OURS = re.compile(r"(scripts\.)?shared\.|tools\.|__main__")  # modules whose errors speak to the user
 _NOT_ALLOWED = "Choose a place that may be written to, such as another --output_dir"
@@ -53,19 +54,12 @@ def last_line(error: BaseException) -> str:
     """What a user is told of an error, or of the one of ours that caused it, in one line; "" of any other error."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped by Ctrl-C"
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _OF_THE_MACHINE:
             return f"error: {cause.filename or 'a file'}: {cause.strerror}. {_OF_THE_MACHINE[cause.errno]}."
         if _is_ours(cause):
             return "error: " + "; ".join(line.strip() for line in str(cause).splitlines())
     return ""
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it was raised from, what that was raised from, and so on."""
-    while error:
-        yield error
-        error = error.__cause__
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from .errors import (
     NoUsableCaseError,
     OutputError,
     WeightsError,
+    causes,
 )
 
 _OF_THE_RUN = (DataListError, OutputError, WeightsError)
@@ -99,7 +100,7 @@ class RemainingCases:
 
 def as_input_error(case_id: str, error: Exception) -> InputError:
     """An error that stopped a case as one that a user can read: what is wrong where, and what to do about it."""
-    cause = next((cause for cause in _causes(error) if isinstance(cause, InputError)), None)
+    cause = next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
     if cause is not None:
         return cause
     while str(error).startswith(_MONAI) and isinstance(error.__cause__, Exception):
@@ -116,18 +117,12 @@ def as_input_error(case_id: str, error: Exception) -> InputError:
 def ends_the_run(error: Exception) -> bool:
     """Whether an error is none of one case: no memory, a full disk, or what is wrong for all cases alike."""
     return is_out_of_memory(error) or any(
-        isinstance(cause, _OF_THE_RUN) or getattr(cause, "errno", None) in _FULL for cause in _causes(error)
+        isinstance(cause, _OF_THE_RUN) or getattr(cause, "errno", None) in _FULL for cause in causes(error)
     )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the memory of the machine or of the device ran out."""
     return any(
-        isinstance(cause, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY in str(cause) for cause in _causes(error)
+        isinstance(cause, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY in str(cause) for cause in causes(error)
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__

@@ -7,6 +7,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from shared.brains.volume import Volume
+
 SPACING = 2.5
 AFFINE = np.diag([SPACING, SPACING, SPACING, 1.0])
 AFFINE[:3, 3] = -80
@@ -47,3 +49,8 @@ def save(path: Path, data: np.ndarray = BRAIN, affine: np.ndarray | None = AFFIN
 
 def case_of(path: Path, **more: Path) -> dict[str, str]:
     return {"case_id": "c", "image": str(path), "sequence": "t1", **{k: str(v) for k, v in more.items()}}
+
+
+def volume(data: np.ndarray, key: str = "t1", affine: np.ndarray = AFFINE) -> Volume:
+    """Voxels ``X Y Z`` as the door reads them, from a file named after their key."""
+    return Volume(f"{key}.nii.gz", key, data.astype(np.float32), affine)

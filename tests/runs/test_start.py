@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from shared.runs import start
 from shared.runs.errors import OutputError
+from shared.runs.remaining_cases import RemainingCases
 from shared.runs.start import Start
 from tests.helpers.paths import ROOT
 
@@ -26,6 +28,22 @@ def test_a_mistyped_option_ends_it_and_no_folder_is_made(monkeypatch: pytest.Mon
     with pytest.raises(SystemExit, match="option --stpes is unknown: did you mean --steps?"):
         Start([str(tmp_path / "out")])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("debug", ["true", "false"])
+def test_debug_shows_where_a_case_was_stopped(monkeypatch: pytest.MonkeyPatch, capsys, debug: str):
+    """Through a handler that hides such lines, as MONAI's is; other packages stay as they were."""
+    handler, root, package = logging.StreamHandler(sys.stderr), logging.getLogger(), logging.getLogger("shared")
+    handler.setLevel(logging.INFO)
+    monkeypatch.setattr(root, "handlers", [handler])
+    monkeypatch.setattr(package, "level", package.level)
+    command(monkeypatch, "--debug", debug)
+    Start()
+    logging.getLogger("another").debug("of another")
+    RemainingCases([{"case_id": "a"}]).leave_out("a", ValueError("no such value"))
+    package.setLevel(logging.NOTSET)
+    said = capsys.readouterr().err
+    assert ("was stopped here" in said) is (debug == "true") and "of another" not in said
 
 
 @pytest.mark.parametrize("rank", [0, 1])
