@@ -25,6 +25,7 @@ def extract(folder: Path, out: Path, device: str = "cpu") -> None:
 
     Raises:
         DataListError: no head in the folder, ``out`` lies in it, or deepbet is not installed.
+        NoUsableCaseError: no file could be used.
         SystemExit: with code 2, when any file could not be used; each is named in the log.
     """
     from shared.brains.head_masks import HeadMasks  # late: --help answers at once
@@ -66,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--device", default="cpu", help="such as cuda")
     given = parser.parse_args(arguments)
-    from shared.runs.errors import DataListError
+    from shared.runs.errors import DataListError, NoUsableCaseError
 
     try:
         extract(given.folder, given.out, given.device)
-    except DataListError as error:
+    except (DataListError, NoUsableCaseError) as error:
         print(f"extract_brain: {error}", file=sys.stderr)
         return 1
     return 0

@@ -98,18 +98,28 @@ class HeadMasks:
     def write_brain(self, case: Mapping[str, Any]) -> Path:
         """Write the scan of a case, ``<case_id>.nii.gz``, 0 outside the brain, beside its mask; returns its path.
 
+        Where the case cannot be used now, what an earlier run has written of one of its name does not stay.
+
         Args:
             case: ``case_id``, ``image`` (the file of a whole head) and the name of its ``sequence``.
 
         Raises:
             InputError: as :meth:`extract`, a file that cannot be read, or one that is no whole head.
         """
-        head = with_zero(read_volume(case["image"], case["sequence"]))
-        if not is_head(head, why_not_a_brain(head)):
-            raise InputError(head.file, head.key, "is no whole head", "Leave it out, if its brain was extracted before")
-        brain = self.extract(case, head).data
-        file = self.folder / f"{case['case_id']}.nii.gz"
-        write_like(file, head.data * brain, head.file)
+        file, mask = self.folder / f"{case['case_id']}.nii.gz", self.file(case)
+        earlier = mask.is_file() and _origin(mask).startswith(_OURS)
+        try:
+            head = with_zero(read_volume(case["image"], case["sequence"]))
+            if not is_head(head, why_not_a_brain(head)):
+                remedy = "Leave it out, if its brain was extracted before"
+                raise InputError(head.file, head.key, "is no whole head", remedy)
+            write_like(file, head.data * self.extract(case, head).data, head.file)
+        except InputError:
+            if earlier:
+                logger.warning("case '%s': removing its brain and mask of an earlier run", case["case_id"])
+                file.unlink(missing_ok=True)
+                mask.unlink(missing_ok=True)
+            raise
         return file
 
 

@@ -45,6 +45,11 @@ def test_heads_become_brains_and_masks_that_a_datalist_finds(tmp_path, capsys, c
     assert extract_brain.main([str(heads), str(out)]) == 0  # goes on: the mask is that of this head
     assert (out / "site" / "anna_t1_brain_mask.nii.gz").stat().st_mtime_ns == made
 
+    save(heads / "site" / "anna_t1.nii.gz", BRAIN)  # another scan in its place, which cannot be used
+    save(out / "own_t1.nii.gz", BRAIN)  # not written here
+    assert extract_brain.main([str(heads), str(out)]) == 1 and "is no whole head. Leave it" in capsys.readouterr().err
+    assert [file.name for file in out.rglob("*") if file.is_file()] == ["own_t1.nii.gz"]
+
 
 @pytest.mark.parametrize(("out", "said"), [("heads/out", "choose a folder elsewhere"), ("out", "0 NIfTI files below")])
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path, capsys, out, said):
