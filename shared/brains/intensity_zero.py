@@ -18,8 +18,10 @@ _SAME = 1e-6  # of the 99th percentile, as far as rounding moves a constant
 MAX_BELOW_ZERO = 0.2
 """Share of the tissue that is below the background in scans whose zero is not lost; in real brains at most .005."""
 _INVERTED = 0.9  # share of it from which the scan is rather a negative
+_FEW_BELOW = 0.005  # the most in real brains; interpolation by splines makes more, none of them far below
 _DARKEST = 0.1  # percentile of the tissue, in brains .00 to .21 of the 90th (217 volumes of IXI and TCGA-LGG)
-_FAR = 0.5  # of the 90th percentile; volumes, simulated T2 with its bright fluid too, have their darkest below
+_FAR = 0.6  # of the 90th percentile; volumes, simulated T2 with its bright fluid too, have their darkest below
+_DEEP = 0.25  # of the way from the darkest to the 90th percentile; overshoots of an interpolation reach a tenth
 _STANDARD = 0.05  # mean of the tissue, and its standard deviation less 1, are as near to 0 by accident hardly ever
 
 
@@ -45,9 +47,9 @@ def find_zero(image: np.ndarray, slice_axis: int) -> FoundZero | None:
     """Find the zero of an image ``X Y Z``; None where the border of its slices is not, for the most part, one value.
 
     Scans that were scaled to [-1, 1] or standardised over the whole field have their true zero in the background. A
-    negative value around a scan without negative ones is padding. A scan that was standardised within the brain, what
-    is outside being set to another value, has lost its zero: the darkest of the tissue stands for it, which in brains
-    as scanners give them is next to 0.
+    negative value around a scan without negative ones is padding. A scan that was standardised, scaled or shifted
+    within the brain, what is outside being set to another value, has lost its zero: the darkest of the tissue stands
+    for it, which in brains as scanners give them is next to 0.
     """
     edge = border(image, [axis for axis in range(3) if axis != slice_axis])
     background = float(np.median(edge))
@@ -66,11 +68,10 @@ def find_zero(image: np.ndarray, slice_axis: int) -> FoundZero | None:
         note = f"its background is {background:g}, a padding value: set to 0"
         return FoundZero(IntensityZero(background, 0.0), tissue, note + framed)
     standard = background != 0 and max(abs(values.mean()), abs(values.std() - 1)) < _STANDARD
-    far = background < 0 and darkest - background > _FAR * (bright - background)
-    if standard or far or MAX_BELOW_ZERO < below <= _INVERTED:
-        note = (
-            f"its background is {background:g}, and its tissue reaches from {darkest:.3g}: standardised in the brain. "
-        )
+    above = darkest - background > _FAR * (bright - background) > 0
+    inside = below > _FEW_BELOW and background - darkest > _DEEP * (bright - darkest)
+    if standard or above or (inside and below <= _INVERTED) or MAX_BELOW_ZERO < below <= _INVERTED:
+        note = f"its background is {background:g}, and its tissue reaches from {darkest:.3g}: changed in the brain alone. "
         note += "The darkest was taken for the lost zero, by which the map is right to a few percent only: better pass "
         return FoundZero(IntensityZero(background, darkest), tissue, f"{note}the scan as it was before{framed}")
     note = f"its background is {background:g}, not 0: subtracted" if background else ""

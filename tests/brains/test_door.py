@@ -101,7 +101,7 @@ def test_unusual_good_files_pass(tmp_path):
         (lambda p: save(p, BRAIN[:, :, ::3], AFFINE @ np.diag([1, 1, 3, 1])), "outside the range of the training"),
         (lambda p: save(p, BRAIN, AFFINE / 1.5 + np.diag([0, 0, 0, 1 / 3])), "only 0.31 l of brain"),
         (lambda p: save(p, BRAIN - 5), "background is -5, a padding value"),
-        (lambda p: save(p, np.where(BRAIN != 0, BRAIN - 95, 0)), "standardised in the brain"),
+        (lambda p: save(p, np.where(BRAIN != 0, BRAIN - 95, 0)), "changed in the brain alone"),
     ],
 )
 def test_warnings_reach_the_case(tmp_path, make, note):

@@ -73,7 +73,7 @@ def test_a_companion_on_another_grid_is_resampled_and_checked_where_it_shows_the
     ("data", "note"),
     [
         (np.where(np.indices(BRAIN.shape)[0] < 26, 0, BRAIN), "t1: 32 % of the brain is 0 in it"),
-        (np.where(BRAIN != 0, BRAIN - 85, 0), "standardised in the brain"),
+        (np.where(BRAIN != 0, BRAIN - 85, 0), "changed in the brain alone"),
         (BRAIN[..., None], "t1: 4D file with one volume"),
     ],
 )

@@ -64,7 +64,22 @@ def test_of_a_scan_standardised_in_the_brain_the_darkest_stands_for_the_lost_zer
     darkest = np.percentile(TISSUE, 0.1)
     assert zero == pytest.approx((background, (darkest - mean) / deviation), abs=1e-4)
     np.testing.assert_allclose(done[INSIDE] * deviation, TISSUE - darkest, atol=1e-3)
-    assert (done[~INSIDE] == 0).all() and "standardised" in note and "pass the scan as it was" in note
+    assert (done[~INSIDE] == 0).all() and "in the brain alone" in note and "pass the scan as it was" in note
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(2 / TISSUE.max(), -1), (1, 3 * TISSUE.max())], ids=["-1 to 1", "offset"])
+def test_of_a_brain_that_was_scaled_or_shifted_with_0_around_it_the_darkest_stands_for_the_lost_zero(scale, offset):
+    done, zero, note = set_zero(np.where(INSIDE, scale * SCAN + offset, 0).astype(np.float32), 2)
+    darkest = np.percentile(TISSUE, 0.1)
+    assert zero == pytest.approx((0, scale * darkest + offset), rel=1e-4)
+    np.testing.assert_allclose(done[INSIDE] / scale, TISSUE - darkest, atol=1e-3)
+    assert (done[~INSIDE] == 0).all() and "in the brain alone" in note
+
+
+def test_a_little_below_the_background_as_interpolation_leaves_it_is_no_lost_zero():
+    rim = INSIDE & ~np.roll(INSIDE, 1, 0)
+    image = np.where(rim, -0.1 * TISSUE.max(), SCAN).astype(np.float32)
+    assert np.mean(image[INSIDE] < 0) > 0.01 and set_zero(image, 2)[0] is image
 
 
 def test_a_background_of_several_values_and_an_inverted_scan_are_left_to_the_door():

@@ -48,6 +48,11 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "no_type": ("x.nii", lambda p: patched(p, datatype=0), "unknown data type 0"),
     "voxels_in_the_header": ("x.nii", lambda p: patched(p, vox_offset=0), "voxels begin at byte 0, within its header"),
     "unknown_code": ("x.nii", lambda p: patched(p, sform_code=99), "unknown code 99 for its sform"),
+    "qform_that_turns_nothing": (
+        "x.nii",
+        lambda p: patched(p, qform_code=1, quatern_b=1, quatern_c=1),
+        "its qform is no orientation.*Write its sform to its qform",
+    ),
     "rgb": ("x.nii.gz", rgb, "RGB"),
     "complex": ("x.nii.gz", lambda p: save(p, BRAIN.astype(np.complex64)), "complex64"),
     "volumes_4d": ("x.nii.gz", lambda p: save(p, np.stack([BRAIN] * 2, -1)), r"holds 2 volumes.*four_to_three"),
