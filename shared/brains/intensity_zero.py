@@ -71,9 +71,9 @@ def find_zero(image: np.ndarray, slice_axis: int) -> FoundZero | None:
     above = darkest - background > _FAR * (bright - background) > 0
     inside = below > _FEW_BELOW and background - darkest > _DEEP * (bright - darkest)
     if standard or above or (inside and below <= _INVERTED) or MAX_BELOW_ZERO < below <= _INVERTED:
-        note = f"its background is {background:g}, and its tissue reaches from {darkest:.3g}: changed in the brain alone. "
-        note += "The darkest was taken for the lost zero, by which the map is right to a few percent only: better pass "
-        return FoundZero(IntensityZero(background, darkest), tissue, f"{note}the scan as it was before{framed}")
+        note = f"its background is {background:g}, and its tissue reaches from {darkest:.3g}: changed in the brain "
+        note += "alone. The darkest was taken for the lost zero, by which the map is right to a few percent only: better "
+        return FoundZero(IntensityZero(background, darkest), tissue, f"{note}pass the scan as it was before{framed}")
     note = f"its background is {background:g}, not 0: subtracted" if background else ""
     return FoundZero(IntensityZero(background, background), tissue, (note + framed).removeprefix("; "))
 

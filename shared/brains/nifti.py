@@ -159,7 +159,8 @@ def _check_geometry(file: str, key: str, header: nib.Nifti1Header) -> tuple[np.n
         affine = np.asarray(header.get_best_affine(), dtype=float)
         header.get_qform(coded=True)
     except (ValueError, HeaderDataError) as error:
-        remedy = RESAVE if not header["sform_code"] else "Write its sform to its qform too, which nibabel's set_qform does"
+        mend = "Write its sform to its qform too, as nibabel's set_qform does"
+        remedy = mend if header["sform_code"] else RESAVE
         raise InputError(file, key, f"its qform is no orientation ({error})", remedy) from error
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or not spacing.all() or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-2:
