@@ -72,7 +72,7 @@ def find_zero(image: np.ndarray, slice_axis: int) -> FoundZero | None:
     inside = below > _FEW_BELOW and background - darkest > _DEEP * (bright - darkest)
     if standard or above or (inside and below <= _INVERTED) or MAX_BELOW_ZERO < below <= _INVERTED:
         note = f"its background is {background:g}, and its tissue reaches from {darkest:.3g}: changed in the brain "
-        note += "alone. The darkest was taken for the lost zero, by which the map is right to a few percent only: better "
+        note += "alone. The darkest was taken for the lost zero, which makes the map right to a few percent: better "
         return FoundZero(IntensityZero(background, darkest), tissue, f"{note}pass the scan as it was before{framed}")
     note = f"its background is {background:g}, not 0: subtracted" if background else ""
     return FoundZero(IntensityZero(background, background), tissue, (note + framed).removeprefix("; "))

@@ -159,8 +159,7 @@ def _check_geometry(file: str, key: str, header: nib.Nifti1Header) -> tuple[np.n
         affine = np.asarray(header.get_best_affine(), dtype=float)
         header.get_qform(coded=True)
     except (ValueError, HeaderDataError) as error:
-        mend = "Write its sform to its qform too, as nibabel's set_qform does"
-        remedy = mend if header["sform_code"] else RESAVE
+        remedy = f"{RESAVE}, or write its sform to its qform, as nibabel's set_qform does"
         raise InputError(file, key, f"its qform is no orientation ({error})", remedy) from error
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or not spacing.all() or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-2:

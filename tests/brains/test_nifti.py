@@ -51,7 +51,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "qform_that_turns_nothing": (
         "x.nii",
         lambda p: patched(p, qform_code=1, quatern_b=1, quatern_c=1),
-        "its qform is no orientation.*Write its sform to its qform",
+        "its qform is no orientation.*write its sform to its qform",
     ),
     "rgb": ("x.nii.gz", rgb, "RGB"),
     "complex": ("x.nii.gz", lambda p: save(p, BRAIN.astype(np.complex64)), "complex64"),
