@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .tables import write_json
 from .weights import sha256
 
 FOLDER = ".finished"
-_PARTS = {"files": dict, "options": dict, "case": dict, "outputs": dict, "row": dict, "picture": str}  # of a record
+_PARTS = {"files": list, "options": dict, "case": dict, "outputs": dict, "row": dict, "picture": str}  # of a record
 _READ = ("config_file", "args_file")  # options whose files count, not their names
 _NO_MATTER = {"resume", DEBUG, "bundle_root", "output_dir", "image", "dataset_dir", "datalist", "section", *_READ}
 
@@ -53,7 +54,9 @@ class CaseRecords:
     def __init__(
         self, output_dir: str, cases: Sequence[Mapping[str, Any]], files: Sequence[str], resume: bool = False
     ) -> None:
-        self.folder, self.cases, self.files, self.resume = Path(output_dir, FOLDER), cases, files, resume
+        self.folder, self.cases, self.resume = Path(output_dir, FOLDER), cases, resume
+        given = given_options()
+        self.files = [*files, *(file for key in _READ for file in ensure_tuple(given.get(key) or ()))]
         check_places(Path(output_dir), folders=[FOLDER])
         self.remaining = [case for case in cases if not resume or not self._is_finished(case)]
         if resume:
@@ -61,10 +64,12 @@ class CaseRecords:
 
     @cached_property
     def origin(self) -> dict[str, Any]:
-        """What the results of this run depend on beside the cases: its options, and the sha256 of its files."""
+        """What the results of this run depend on beside the cases: its options, and the sha256 of its files.
+
+        The sums stand in the order of the files, whose names may be the same; that of a file that is not there is None.
+        """
         given = given_options() or {"command": sys.argv[1:]}
-        files = [*self.files, *(file for key in _READ for file in ensure_tuple(given.get(key) or ()))]
-        sums = {Path(file).name: sha256(file) for file in files if Path(file).is_file()}
+        sums = [sha256(file) if Path(file).is_file() else None for file in self.files]
         return {"files": sums, "options": {name: given[name] for name in given.keys() - _NO_MATTER}}
 
     def start(self) -> None:
@@ -112,8 +117,11 @@ class CaseRecords:
         return not reasons
 
     def _differences(self, case: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
-        others = _differing(record["options"], self.origin["options"], "option ")
-        others += _differing(record["files"], self.origin["files"], "")
+        options = self.origin["options"]
+        names = sorted(options.keys() | record["options"].keys())
+        others = [f"option {name}" for name in names if options.get(name) != record["options"].get(name)]
+        files = zip_longest(self.files, self.origin["files"], record["files"])
+        others += [str(file or "a file of the run") for file, now, then in files if now != then]
         others += [key for key, known in record["case"].items() if not _is_same(case.get(key), known)]
         others += [key for key, value in case.items() if isinstance(value, str) and key not in record["case"]]
         outputs = {name: (str(self.folder.parent / name), known) for name, known in record["outputs"].items()}
@@ -141,10 +149,6 @@ def _remove(file: Path) -> None:
         shutil.rmtree(file)
     else:
         file.unlink(missing_ok=True)
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any], kind: str) -> list[str]:
-    return [f"{kind}{key}" for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
 
 
 def _known(value: Any) -> Any:

@@ -67,11 +67,30 @@ def test_cases_of_other_options_or_weights_are_done_again_and_the_log_says_why(t
     assert remaining(tmp_path, CASES) == ["b", "ü 1"]
     (tmp_path / "model.pt").write_bytes(b"others")
     assert remaining(tmp_path, CASES) == ["b", "a", "ü 1"]
-    assert "case 'a' is done again: model.pt is another one" in caplog.text
+    assert f"case 'a' is done again: {tmp_path / 'model.pt'} is another one" in caplog.text
     (tmp_path / "model.pt").write_bytes(b"weights")
     monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "2"])
     assert remaining(tmp_path, CASES) == ["b", "a", "ü 1"]
     assert "case 'a' is done again: option seed is another one" in caplog.text
+
+
+@pytest.mark.parametrize("changed", ["models/model.pt", "models/classifier/model.pt", "configs/calibration.json"])
+def test_files_of_one_name_are_told_apart_wherever_their_folder_lies(tmp_path, caplog, changed):
+    caplog.set_level("INFO")
+    names = ["models/model.pt", "models/classifier/model.pt", "configs/calibration.json"]
+    for name in names:
+        (tmp_path / "bundle" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bundle" / name).write_text(name)
+
+    def run(bundle: Path) -> CaseRecords:
+        return CaseRecords(str(tmp_path), CASES[:1], [str(bundle / name) for name in names], resume=True)
+
+    run(tmp_path / "bundle").save({"case_id": "b"})
+    moved = (tmp_path / "bundle").rename(tmp_path / "moved")
+    assert run(moved).remaining == []
+    (moved / changed).write_text("another")
+    assert run(moved).remaining == CASES[:1]
+    assert f"case 'b' is done again: {moved / changed} is another one" in caplog.text
 
 
 def test_where_cases_and_results_lie_does_not_matter(tmp_path, monkeypatch):
@@ -134,11 +153,14 @@ def test_results_that_were_copied_elsewhere_are_the_same(tmp_path, scan):
     assert remaining(tmp_path / "copy", scan) == []
 
 
-OLDER = {"origin": {"files": {}, "options": {}}, "row": {"case_id": "a"}, "picture": ""}
+FIRST = {"origin": {"files": {}, "options": {}}, "row": {"case_id": "a"}, "picture": ""}
+BY_NAME = {"files": {"model.pt": ""}, "options": {}, "case": {}, "outputs": {}, "row": {"case_id": "a"}, "picture": ""}
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff", b"null", b"[]", b"{}", json.dumps(OLDER).encode(), "of another case", "a folder"]
+    "content",
+    [b"", b"{", b"\xff", b"null", b"[]", b"{}", json.dumps(FIRST).encode(), json.dumps(BY_NAME).encode()]
+    + ["of another case", "a folder"],
 )
 def test_a_record_that_cannot_be_read_or_is_older_costs_its_own_case_alone(tmp_path, caplog, content):
     caplog.set_level("INFO")
