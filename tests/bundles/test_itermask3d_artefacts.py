@@ -89,7 +89,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_scores(
     assert len(volumes(tmp_path)) == 4
     done = itermask3d.run(EVALUATE, {**first, "resume": "$True", "threshold": 9})
     said = done.stdout + done.stderr
-    assert said.count("is done again: option threshold is another one") == 4 and "finished already" not in said
+    assert said.count("is done again: option threshold is another one") == 4 and "0 of 4 cases are finished" in said
 
     itermask3d.run(EVALUATE, options)
     for case_id in list(volumes(tmp_path))[4:]:
