@@ -14,7 +14,7 @@ from tests.helpers.real_data import DATA, needs_data
 from tests.helpers.run_outputs import report_rows
 
 HEADS = {
-    "itermask3d": ("ixi_t1_heads/IXI465-HH-2176_T1.nii.gz", {"percents": "[0,50,90]"}, 1.5),
+    "itermask3d": ("ixi_t1_heads/IXI465-HH-2176_T1.nii.gz", {}, 1.5),
     "mmccd": ("ms_heads/patient04_study1/flair.nii.gz", {}, 1.5),
     "tsgm": ("ms_heads/patient04_study1/flair.nii.gz", {"steps": 2, "samples": 1}, 1.5),
 }
@@ -62,7 +62,7 @@ def test_a_folder_of_heads_and_a_brain_is_read_again_where_its_masks_were_writte
         (tmp_path / f"head{number}_t1.nii.gz").write_bytes(file.read_bytes())
     brain = DATA / "ixi_t1" / "IXI013-HH-1212_T1.nii.gz"
     (tmp_path / "brain_t1.nii.gz").write_bytes(brain.read_bytes())
-    options = {"percents": "[0,50,90]", "dataset_dir": tmp_path, "output_dir": tmp_path}
+    options = {"dataset_dir": tmp_path, "output_dir": tmp_path}
     for _ in range(2):
         done = itermask3d.run("inference.json", options)
         assert done.returncode == 0, done.stderr
