@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 import pydicom
-from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+from monai.utils import optional_import
+from pydicom.uid import RLELossless
 from scipy import ndimage
 
 from ..runs.errors import InputError
+from .dicom_header import SAVE_AGAIN, complete_header
 
 try:
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels import apply_voi_lut
 except ImportError:  # pydicom 2, which MONAI Label asks for
-    from pydicom.pixel_data_handlers import apply_modality_lut, apply_voi_lut  # type: ignore[no-redef]
+    from pydicom.pixel_data_handlers import apply_voi_lut  # type: ignore[no-redef]
+
+_, has_gdcm = optional_import("gdcm")
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")  # object, detector, scanner of a film
-_AGAIN = "Save it again as one grey image (MONOCHROME2), for example as a 16-bit PNG"
 
 
 class DicomImage(NamedTuple):
@@ -41,14 +45,14 @@ def read_dicom(file: str, key: str) -> DicomImage:
         key: of the file in its case, for error messages.
 
     Raises:
-        InputError: no pixels, several frames, colours by a palette or as YBR, a presentation table, all padding, or no
+        InputError: as :func:`~.dicom_header.complete_header`; a table of another length than stated, all padding, or no
             decoder for the compression.
         Exception: of any kind, from pydicom and its decoders, on a damaged file.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that break the standard in what is not used here
         header = pydicom.dcmread(file, force=True)
-        _check_kind(header, file, key)
+        complete_header(header, file, key)
         stored = _stored(header, file, key)
         spacing = _spacing(header)
         if header.SamplesPerPixel > 1:
@@ -57,30 +61,12 @@ def read_dicom(file: str, key: str) -> DicomImage:
         padding = _padding(stored, header)
         if padding.all():
             raise InputError(file, key, "is padding everywhere (Pixel Padding Value)", "Pass the original radiograph")
-        shown = _contrast(stored, header)
+        shown = _contrast(stored, header, file, key)
     darkest, brightest = float(shown[~padding].min()), float(shown[~padding].max())
     if _is_inverted(header):
         shown = darkest + brightest - shown
     shown[padding] = darkest
     return DicomImage(shown.astype(np.float32), spacing, [f"{key}: {note}" for note in _notes(header)])
-
-
-def _check_kind(header: pydicom.Dataset, file: str, key: str) -> None:
-    if "PixelData" not in header:
-        kind = header.SOPClassUID.name if "SOPClassUID" in header else "no image, or damaged"
-        raise InputError(file, key, f"holds no pixels ({kind})", "Pass the file of the radiograph itself")
-    if (frames := int(header.get("NumberOfFrames") or 1)) > 1:
-        raise InputError(file, key, f"holds {frames} frames, not one", "Save the one you mean as a file of its own")
-    kind = str(header.get("PhotometricInterpretation", "unknown"))
-    if kind not in ("MONOCHROME1", "MONOCHROME2", "RGB"):
-        raise InputError(file, key, f"is a colour image ({kind})", _AGAIN)
-    if "PresentationLUTSequence" in header:
-        raise InputError(file, key, "states a Presentation LUT as a table, which is not applied here", _AGAIN)
-    if not 1 <= header.BitsStored <= header.HighBit + 1 <= header.BitsAllocated:
-        bits = f"{header.BitsStored} bits up to bit {header.HighBit} of {header.BitsAllocated}"
-        raise InputError(file, key, f"states impossible bits ({bits})", _AGAIN)
-    if "TransferSyntaxUID" not in header.file_meta:  # without a preamble
-        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
 
 
 def _stored(header: pydicom.Dataset, file: str, key: str) -> np.ndarray:
@@ -96,10 +82,11 @@ def _stored(header: pydicom.Dataset, file: str, key: str) -> np.ndarray:
     try:
         stored = header.pixel_array
     except (RuntimeError, NotImplementedError) as error:
-        if not isinstance(error, NotImplementedError) and "missing" not in str(error):
+        if not isinstance(error, NotImplementedError) and not re.search("missing|not support", str(error)):
             raise  # a decoder is there, and the file is damaged
-        problem = f"is compressed ({syntax.name}), and nothing is installed that decodes it"
-        raise InputError(file, key, problem, "Install python-gdcm, or save it uncompressed") from error
+        problem = f"is compressed ({syntax.name}, {bits} bits), and nothing is installed that decodes it"
+        remedy = "Save it uncompressed" if has_gdcm else "Install python-gdcm, or save it uncompressed"
+        raise InputError(file, key, problem, f"{remedy}, with the software that made it") from error
     header.BitsStored, header.HighBit = bits, high
     if as_written:
         stored = np.left_shift(stored, header.BitsAllocated - 1 - high)
@@ -112,24 +99,55 @@ def _padding(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     value = header.get("PixelPaddingValue")
     if value is None:
         return np.zeros(stored.shape, bool)
-    ends = np.array([value, header.get("PixelPaddingRangeLimit", value)], np.int64)
-    if header.PixelRepresentation:  # their type is often stated as unsigned all the same
-        ends = ends.astype(f"uint{header.BitsAllocated}").astype(f"int{header.BitsAllocated}")
+    limit = header.get("PixelPaddingRangeLimit")
+    ends = np.array([value, value if limit is None else limit], np.int64).astype(f"uint{header.BitsAllocated}")
+    if header.PixelRepresentation:  # of the sign of the pixels, whatever that of their own type
+        ends = ends.astype(f"int{header.BitsAllocated}")
     padding = (stored >= ends.min()) & (stored <= ends.max())
     areas, _ = ndimage.label(np.pad(padding, 1, constant_values=True))
     return (areas == areas[0, 0])[1:-1, 1:-1]
 
 
-def _contrast(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+def _contrast(stored: np.ndarray, header: pydicom.Dataset, file: str, key: str) -> np.ndarray:
     """Grey values as they are shown, before any inversion, float64."""
-    for table in (*header.get("ModalityLUTSequence", ()), *header.get("VOILUTSequence", ())):
-        table.LUTDescriptor = [*table.LUTDescriptor[:2], 16]  # pydicom counts and looks up in a type of so many bits
-    values = apply_modality_lut(stored, header)
-    if header.get("VOILUTSequence"):
-        values = apply_voi_lut(np.rint(values).astype(np.int64), header)
-    elif header.get("VOILUTFunction") == "SIGMOID" and "WindowWidth" in header:
+    if modality := header.get("ModalityLUTSequence"):
+        values = _looked_up(stored, modality[0], header, file, key)
+    else:
+        values = stored * float(header.RescaleSlope) + float(header.RescaleIntercept)
+    if voi := header.get("VOILUTSequence"):
+        values = _looked_up(values, voi[0], header, file, key)
+    elif _has_sigmoid(header):
         values = apply_voi_lut(values, header)
     return np.array(values, np.float64)
+
+
+def _looked_up(values: np.ndarray, table: pydicom.Dataset, header: pydicom.Dataset, file: str, key: str) -> np.ndarray:
+    """Values by a modality or VOI table; beyond its ends stand its first and last entry.
+
+    The entries are words or, of 8 bits, also bytes. The value of the first entry is often stated as unsigned though the
+    values have a sign.
+    """
+    if table.get("LUTDescriptor") is None or table.get("LUTData") is None:
+        return values
+    count, first, _ = table.LUTDescriptor
+    order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    data = table.LUTData
+    entries = np.frombuffer(data, f"{order}u2") if isinstance(data, bytes) else np.atleast_1d(data).astype(np.uint16)
+    count = count or 2**16
+    if 2 * len(entries) in (count, count + 1) and count > 1:
+        entries = entries.astype("<u2").view(np.uint8)[:count]
+    if len(entries) != count:
+        problem = f"has a table of grey values with {len(entries)} entries, where it states {count}"
+        raise InputError(file, key, problem, SAVE_AGAIN)
+    first -= 2**16 if first >= 2**15 and values.min() < 0 else 0
+    return entries.take(np.rint(values).astype(np.int64) - first, mode="clip")
+
+
+def _has_sigmoid(header: pydicom.Dataset) -> bool:
+    """Whether a sigmoid window is stated whole; one without a width above 0 means nothing."""
+    stated = [np.ravel(header.get(name, ())) for name in ("WindowCenter", "WindowWidth")]
+    whole = all(values.size and values[0] is not None for values in stated)
+    return header.get("VOILUTFunction") == "SIGMOID" and whole and float(stated[1][0]) > 0
 
 
 def _is_inverted(header: pydicom.Dataset) -> bool:
@@ -144,6 +162,13 @@ def _notes(header: pydicom.Dataset) -> list[str]:
         notes.append(f"Presentation LUT Shape {shape} contradicts {kind}: taken with low values bright")
     if (tables := len(header.get("VOILUTSequence", ()))) > 1:
         notes.append(f"the first of {tables} VOI tables applied")
+    if header.get("VOILUTFunction") == "SIGMOID" and not _has_sigmoid(header) and not header.get("VOILUTSequence"):
+        notes.append("its sigmoid window has no width above 0, or no center, and is not applied")
+    ratio = [int(side) for side in header.get("PixelAspectRatio") or (1, 1)]
+    if ratio[0] != ratio[1] and not _spacing(header):
+        notes.append(
+            f"pixels that are not square (Pixel Aspect Ratio {ratio[0]}:{ratio[1]}) and no spacing: taken as square"
+        )
     if header.get("PresentationIntentType") == "FOR PROCESSING":
         notes.append("unprocessed values of the detector (FOR PROCESSING), which differ from those that are shown")
     return notes

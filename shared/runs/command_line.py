@@ -104,7 +104,8 @@ def as_meant(value: Any, text: Any, wanted: Any) -> Any:
         The text where a text is wanted, true or false where a bool is wanted; else the value.
 
     Raises:
-        ValueError: it is something else where a number, a whole number or a bool is wanted.
+        ValueError: it is something else where a number, a whole number, a bool, a list or a dictionary is wanted. One
+            whole number in place of several is left to what takes it: a size may mean all axes.
     """
     typed = str(text)
     if typed[:1] in ("$", "@", "%"):
@@ -119,7 +120,23 @@ def as_meant(value: Any, text: Any, wanted: Any) -> Any:
         raise ValueError(f"{typed!r} is no number. Write one, such as {wanted}")
     if type(wanted) is int and isinstance(value, float):
         raise ValueError(f"{typed!r} is no whole number. Write one, such as {wanted}")
+    if isinstance(wanted, (list, tuple)) and wanted and value is not None:
+        _check_list(value, typed, list(wanted))
+    if isinstance(wanted, dict) and not isinstance(value, dict) and value is not None:
+        raise ValueError(f"{typed!r} is no dictionary. Write one{_example(wanted)}")
     return value
+
+
+def _check_list(value: Any, typed: str, wanted: list[Any]) -> None:
+    numbers = all(type(item) in (int, float) for item in wanted)
+    if type(value) is int and all(type(item) is int for item in wanted):
+        return
+    if not isinstance(value, (list, tuple)) or (numbers and any(type(item) not in (int, float) for item in value)):
+        raise ValueError(f"{typed!r} is no list{' of numbers' if numbers else ''}. Write one{_example(wanted)}")
+
+
+def _example(wanted: Any) -> str:
+    return "" if "_target_" in str(wanted) else f", such as {wanted}"
 
 
 def wanted_value(configs: ConfigParser, name: str) -> Any:

@@ -12,48 +12,27 @@ import itk
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import RLELossless
 
 from shared.radiographs.dicom import read_dicom
 from shared.radiographs.reading import read_radiograph
 from shared.radiographs.transforms import RadiographUnitsd, ReadRadiographd
 from shared.runs.errors import InputError
 from tests.helpers.paths import ROOT
-from tests.helpers.radiograph_files import PICTURE, png
+from tests.helpers.radiograph_files import PICTURE, Tags, png, written
 from tests.helpers.real_data import DATA
 
 LOW, HIGH = int(PICTURE.min()), int(PICTURE.max())
 GREY12 = (PICTURE // 2).astype(np.uint16)  # 0 ... 3110
 BRIGHT = np.indices(PICTURE.shape)[1] > 30  # a bar of padding at the right edge
-Tags = dict[str, Any]
 
 
-def written(path: Path, stored: np.ndarray, tags: Tags | None = None) -> Path:
-    """Stored pixels as an uncompressed file of computed radiography, with any tags."""
-    bits = 8 * stored.dtype.itemsize
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ComputedRadiographyImageStorage, "1.2.3"
-    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    file.SOPClassUID, file.SOPInstanceUID = ComputedRadiographyImageStorage, "1.2.3"
-    file.Rows, file.Columns, file.SamplesPerPixel = *stored.shape[:2], 1
-    file.PhotometricInterpretation = "MONOCHROME2"
-    file.BitsAllocated = file.BitsStored = bits
-    file.HighBit, file.PixelRepresentation = bits - 1, int(stored.dtype.kind == "i")
-    file.PixelData = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
-    for name, value in (tags or {}).items():
-        setattr(file, name, value)
-    file["PixelData"].VR = "OW"
-    file.save_as(path)
-    return path
-
-
-def table(entries: np.ndarray, first: int, bits: int) -> pydicom.Sequence:
-    """A modality or VOI table whose first entry is for a stored value of ``first``."""
+def table(entries: np.ndarray, first: int, bits: int, kind: str = "US", count: int | None = None) -> pydicom.Sequence:
+    """A modality or VOI table whose first entry is for a stored value of ``first``; of kind OW as bytes."""
     item = pydicom.Dataset()
-    item.add_new("LUTDescriptor", "US" if first >= 0 else "SS", [len(entries), first, bits])
-    item.add_new("LUTData", "US", entries.tolist())
+    item.add_new("LUTDescriptor", "US" if first >= 0 else "SS", [count or len(entries), first, bits])
+    of_words = entries.astype("<u2" if entries.dtype != np.uint8 else np.uint8).tobytes()
+    item.add_new("LUTData", kind, of_words if kind == "OW" else entries.tolist())
     return pydicom.Sequence([item])
 
 
@@ -84,6 +63,8 @@ SAME: dict[str, tuple[np.ndarray, Tags]] = {
     "signed_12_bits_without_their_sign": (SIGNED12 & 0x0FFF, {**TWELVE, **SHIFTED}),
     "signed_12_bits_low_is_bright": (-1 - SIGNED12, {**TWELVE, **SHIFTED, **MONO1}),
     "slope": (PICTURE, {"RescaleSlope": "0.5", "RescaleIntercept": "-7"}),
+    "slope_and_no_intercept": (65535 - PICTURE, {"RescaleSlope": "-2"}),
+    "neither_slope_nor_intercept": (PICTURE, {"RescaleSlope": None, "RescaleIntercept": None}),
     "slope_below_0": (65535 - PICTURE, {"RescaleSlope": "-2", "RescaleIntercept": "0"}),
     "window": (PICTURE, window(3000, 2000)),
     "windows": (PICTURE, window([3000, 200], [2000, 100])),
@@ -93,6 +74,14 @@ SAME: dict[str, tuple[np.ndarray, Tags]] = {
     "modality_table_below_0": (SIGNED12, {**TWELVE, "ModalityLUTSequence": table(np.arange(4096), -2048, 16)}),
     "voi_table": (4095 - GREY12, {**TWELVE, "VOILUTSequence": table(UPSIDE, 0, 12)}),
     "voi_table_and_window": (4095 - GREY12, {**TWELVE, **window(1, 2), "VOILUTSequence": table(UPSIDE, 0, 16)}),
+    "sigmoid_window_without_width": (PICTURE, window(3000, 0, "SIGMOID")),
+    "voi_table_of_words": (GREY12, {**TWELVE, "VOILUTSequence": table(np.arange(4096), 0, 16, "OW")}),
+    "voi_table_below_0": (SIGNED12, {**TWELVE, "VOILUTSequence": table(np.arange(4096), -2048, 16)}),
+    "voi_table_below_0_stated_above": (SIGNED12, {**TWELVE, "VOILUTSequence": table(np.arange(4096), 63488, 16)}),
+    "modality_table_below_0_stated_above": (
+        SIGNED12,
+        {**TWELVE, "ModalityLUTSequence": table(np.arange(4096), 63488, 16)},
+    ),
     "voi_table_after_intercept": (SIGNED12, {**TWELVE, **SHIFTED, "VOILUTSequence": table(np.arange(4096), 0, 12)}),
 }  # fmt: skip
 
@@ -124,6 +113,15 @@ def test_a_table_of_8_bits_is_looked_up_with_12(tmp_path: Path):
     assert np.array_equal(read_dicom(str(path), "image").pixels, GREY12 // 16)
 
 
+@pytest.mark.parametrize("kind", ["US", "OW"])
+def test_two_entries_of_8_bits_may_share_a_word(tmp_path: Path, kind: str):
+    eight = (PICTURE // 25).astype(np.uint8)
+    upside = np.arange(256)[::-1].astype(np.uint8)
+    entries = upside if kind == "OW" else upside.view("<u2")
+    path = written(tmp_path / "x.dcm", eight, {"VOILUTSequence": table(entries, 0, 8, kind, count=256)})
+    assert np.array_equal(read_dicom(str(path), "image").pixels, 255 - eight)
+
+
 def test_a_sigmoid_window_is_applied(tmp_path: Path):
     path = written(tmp_path / "x.dcm", GREY12, {**TWELVE, **window(1500, 800, "SIGMOID")})
     expected = 4095 / (1 + np.exp(-4 * (GREY12.astype(float) - 1500) / 800))
@@ -145,6 +143,16 @@ def test_padding_is_as_dark_as_the_darkest_pixel_of_the_image(tmp_path: Path, ta
     within = (100 + GREY12)[~BRIGHT].astype(float)
     expected = within if "PhotometricInterpretation" not in tags else within.min() + within.max() - within
     assert np.array_equal(pixels[~BRIGHT], expected) and (pixels[BRIGHT] == expected.min()).all()
+
+
+def test_unsigned_padding_stated_with_a_sign(tmp_path: Path):
+    path = written(tmp_path / "x.dcm", np.where(BRIGHT, 2**16 - 2000, PICTURE).astype(np.uint16))
+    file = pydicom.dcmread(path)
+    file.add_new("PixelPaddingValue", "SS", -2000)
+    file.add_new("PixelPaddingRangeLimit", "US", None)
+    file.save_as(path)
+    pixels = read_dicom(str(path), "image").pixels
+    assert (pixels[BRIGHT] == PICTURE[~BRIGHT].min()).all() and np.array_equal(pixels[~BRIGHT], PICTURE[~BRIGHT])
 
 
 @pytest.mark.parametrize("vr", ["SS", "US"])
@@ -223,19 +231,16 @@ def test_spacing_down_and_right_is_that_of_the_object_where_it_is_stated(tmp_pat
         ({"PresentationLUTShape": "INVERSE"}, "image: Presentation LUT Shape INVERSE contradicts MONOCHROME2"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "image: unprocessed values of the detector"),
         ({"VOILUTSequence": [*table(np.arange(4096), 0, 16)] * 2}, "image: the first of 2 VOI tables applied"),
+        ({"PixelAspectRatio": [2, 1]}, "image: pixels that are not square (Pixel Aspect Ratio 2:1) and no spacing"),
+        ({"PixelAspectRatio": [2, 1], "PixelSpacing": [0.2, 0.1]}, ""),
+        ({"PixelAspectRatio": [1, 1]}, ""),
+        (window(1, 0, "SIGMOID"), "image: its sigmoid window has no width above 0"),
         ({**MONO1, "PresentationLUTShape": "INVERSE", **window(1, 2)}, ""),
     ],
 )
 def test_what_is_unusual_is_said(tmp_path: Path, tags: Tags, note: str):
     notes = read_radiograph(str(written(tmp_path / "x.dcm", PICTURE, tags)), "image").warnings
     assert len(notes) == bool(note) and "".join(notes).startswith(note)
-
-
-def of_no_pixels(path: Path) -> Path:
-    file = pydicom.dcmread(written(path, PICTURE))
-    del file.PixelData
-    file.save_as(path)
-    return path
 
 
 def of_another_syntax(path: Path) -> Path:
@@ -247,18 +252,24 @@ def of_another_syntax(path: Path) -> Path:
     return path
 
 
+def of_12_bits(path: Path) -> Path:
+    """JPEG Extended, which the installed decoders know with 8 bits only."""
+    file = pydicom.dcmread(written(path, GREY12, TWELVE))
+    file.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8" + b"\0" * 98])
+    file.file_meta.TransferSyntaxUID = pydicom.uid.JPEGExtended12Bit
+    file["PixelData"].is_undefined_length = True
+    file.save_as(path)
+    return path
+
+
 FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "frames": (lambda p: written(p, PICTURE, {"NumberOfFrames": 3}), "holds 3 frames, not one"),
-    "no_pixels": (of_no_pixels, "holds no pixels .Computed Radiography Image Storage"),
-    "palette": (lambda p: written(p, PICTURE, {"PhotometricInterpretation": "PALETTE COLOR"}), "colour image .PALETTE"),
-    "ybr": (lambda p: written(p, PICTURE, {"PhotometricInterpretation": "YBR_FULL"}), "colour image .YBR_FULL"),
-    "bits": (lambda p: written(p, PICTURE, {"BitsStored": 16, "HighBit": 11}), "impossible bits .16 bits up to bit 11"),
-    "presentation": (
-        lambda p: written(p, PICTURE, {"PresentationLUTSequence": table(np.arange(256), 0, 8)}),
-        "Presentation LUT as a table",
-    ),
     "padding": (lambda p: written(p, PICTURE, {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 65535}), "is padding"),
-    "film": (of_another_syntax, "is compressed .MPEG2.*Install python-gdcm, or save it uncompressed"),
+    "film": (of_another_syntax, r"is compressed .MPEG2.* nothing is installed that decodes it\. Save it uncompressed"),
+    "12_bits": (of_12_bits, r"is compressed .JPEG Extended .*12 bits., and nothing is .*\. Save it uncompressed"),
+    "table": (
+        lambda p: written(p, PICTURE, {"VOILUTSequence": table(np.arange(99), 0, 16, count=300)}),
+        "has a table of grey values with 99 entries, where it states 300",
+    ),
     "short": (lambda p: written(p, PICTURE, {"Rows": 500}), "is damaged or no image"),
 }
 
@@ -280,7 +291,9 @@ def test_where_no_decoder_is_installed_it_is_named(tmp_path: Path):
     code = "import sys\nfor name in ('gdcm', 'PIL', 'openjpeg', 'pylibjpeg'): sys.modules[name] = None\n"
     code += "from shared.radiographs.dicom import read_dicom\nread_dicom(sys.argv[1], 'image')"
     done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True)
-    said = "is compressed (JPEG 2000 Image Compression (Lossless Only)), and nothing is installed that decodes it"
+    said = (
+        "is compressed (JPEG 2000 Image Compression (Lossless Only), 16 bits), and nothing is installed that decodes it"
+    )
     assert done.returncode and said in done.stderr and "Install python-gdcm" in done.stderr
 
 

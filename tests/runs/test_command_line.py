@@ -49,6 +49,9 @@ def test_options_are_read_as_monai_reads_them(command):
         ("--tracking", "mlflow", "--experiment_name", "one", "--run_name", "first"),
         ("--finalize", "$print('done')"),
         ("--posterior_mean", "False"),
+        ("--sigma_range", "[0.1, 348]", "--sequences", "t1,flair", "--box", "176,208"),
+        ("--box", "176"),  # whether one number means all axes is for what takes it to say
+        ("--sigma_range", "$[0.1, 348]"),
         ("--debug", "true"),
     ],
 )
@@ -152,6 +155,13 @@ def test_other_values_are_read_as_monai_reads_them(command):
         (("--steps", "1,"), "option --steps: '1,' is no number"),
         (("--steps", "[5]"), "option --steps: '[5]' is no number"),
         (("--steps", "True"), "option --steps: 'True' is no number"),
+        (("--sigma_range", "5"), "option --sigma_range: '5' is no list of numbers. Write one, such as [0.01, 80.0]"),
+        (("--sigma_range", "low,high"), "option --sigma_range: 'low,high' is no list of numbers"),
+        (("--sequences", "t1"), "option --sequences: 't1' is no list. Write one, such as ['t1', 't1ce', 'flair']"),
+        (("--box", "big"), "option --box: 'big' is no list of numbers. Write one, such as ["),
+        (("--fusion_weights", "1"), "option --fusion_weights: '1' is no dictionary. Write one, such as {'t1': 0.3, "),
+        (("--inferer", "mine"), "option --inferer: 'mine' is no dictionary. Write one"),
+        (("--handlers", "none"), "option --handlers: 'none' is no list. Write one"),
         (("--posterior_mean", "perhaps"), "option --posterior_mean: 'perhaps' is neither true nor false. Write one of"),
         (("--amp", "2"), "option --amp: '2' is neither true nor false"),
         (("--output_dir",), "option --output_dir: its value is missing"),

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from shared.diffusion.noise_levels import even_timesteps
 from shared.runs.errors import DataListError
@@ -79,6 +80,40 @@ def test_a_folder_in_the_place_of_a_file_is_named_with_a_remedy(tmp_path: Path):
 def test_slips_of_the_program_have_no_line(call, arguments: tuple):
     """The last is a ValueError of Python's in a function of ours: too many values to unpack."""
     assert last_line(raised(call, *arguments)) == ""
+
+
+LONG = "$[float(weight) for weight in @state_weights if weight is not None and not isinstance(weight, str)] + [0.0]"
+
+
+@pytest.mark.parametrize(
+    ("expression", "options", "said"),
+    [
+        (
+            "$tuple(@state_weights)",
+            {"state_weights": 1},
+            "cannot be computed ('int' object is not iterable). Check --s",
+        ),
+        ("$@sigma_range[0]", {"sigma_range": 5}, "('int' object is not subscriptable). Check --sigma_range."),
+        (
+            "$@a#b[2] + @c",
+            {"a": {"b": [1]}, "c": 1},
+            "cannot be computed (list index out of range). Check --a::b, --c.",
+        ),
+        ("$@a::b + @c", {"a": {"b": 1}, "c": "x"}, "Check --a::b, --c."),
+        (LONG, {"state_weights": 1}, "Check --state_weights."),
+        ("$1 / 0", {}, "(division by zero). Check the configs."),
+    ],
+)
+def test_an_expression_that_does_not_go_with_its_options_is_told_with_them(expression, options, said):
+    configs = ConfigParser({**options, "part": {"_target_": "torch.nn.Identity", "value": expression}})
+    line = last_line(raised(configs.get_parsed_content, "part"))
+    assert line.startswith(f"error: the configs' '{expression.replace('#', '::')}' cannot") and said in line
+    assert "\n" not in line
+
+
+def test_what_an_expression_calls_keeps_its_traceback():
+    configs = ConfigParser({"part": "$sha256(None)"}, globals={"sha256": sha256})
+    assert last_line(raised(configs.get_parsed_content, "part")) == ""
 
 
 def command(*lines: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from monai.engines import PrepareBatch
-from monai.utils import convert_to_tensor
+from monai.utils import convert_to_tensor, ensure_tuple
 
 from ...cases.radiograph_cases import MASKS
 from ...radiographs.door import CLASSES
@@ -17,13 +17,13 @@ from .joint_state import JointState
 
 
 def sample_requests(
-    samples: int, classes: Sequence[int] = (0, 1), seed: int = 0, class_names: Sequence[str] = CLASSES
+    samples: int, classes: int | Sequence[int] = (0, 1), seed: int = 0, class_names: Sequence[str] = CLASSES
 ) -> list[dict[str, Any]]:
     """Requests of samples drawn from noise, the classes in turn.
 
     Args:
         samples: of each class, at least 1.
-        classes: of 0 and 1.
+        classes: of 0 and 1, one or both.
         seed: of the run, recorded with each request.
         class_names: of class 0 and 1; files are named after them.
 
@@ -43,14 +43,14 @@ def sample_requests(
             "seed": seed,
         }
         for number in range(1, samples + 1)
-        for wanted in classes
+        for wanted in ensure_tuple(classes)
     ]
 
 
 def source_requests(
     cases: Sequence[Mapping[str, Any]],
     samples: int,
-    classes: Sequence[int] = (0, 1),
+    classes: int | Sequence[int] = (0, 1),
     class_names: Sequence[str] = CLASSES,
 ) -> list[dict[str, Any]]:
     """Requests of samples that start at given radiographs: of the same class a variation, of the other a translation.
@@ -59,7 +59,7 @@ def source_requests(
         cases: good ones of a :class:`~...radiographs.door.RadiographDoor` that needs the masks that the network knows
             and ``class_label``; if what is sampled is to train a network, of its training section only.
         samples: of each case and class, at least 1.
-        classes: of 0 and 1.
+        classes: of 0 and 1, one or both.
         class_names: of class 0 and 1; files are named after them.
 
     Returns:
@@ -81,18 +81,18 @@ def source_requests(
         }
         for case in cases
         for number in range(1, samples + 1)
-        for wanted in classes
+        for wanted in ensure_tuple(classes)
     ]
 
 
-def _check(samples: int, classes: Sequence[int], class_names: Sequence[str]) -> None:
+def _check(samples: int, classes: int | Sequence[int], class_names: Sequence[str]) -> None:
     if len(class_names) != 2 or len(set(class_names)) != 2 or not all(re.fullmatch(r"[\w-]+", n) for n in class_names):
         raise ValueError(f"class_names are {list(class_names)}; give two, of letters, digits, _ and -")
     if samples < 1:
         raise ValueError(f"samples is {samples}; ask for at least 1 of each class")
-    if not classes or len(set(classes)) != len(classes) or not set(classes) <= {0, 1}:
+    if list(ensure_tuple(classes)) not in ([0], [1], [0, 1], [1, 0]):
         zero, one = class_names
-        raise ValueError(f"classes are {list(classes)}; give 0 ({zero}), 1 ({one}) or both, each once")
+        raise ValueError(f"classes are {classes}; give 0 ({zero}), 1 ({one}) or both, each once")
 
 
 class RequestPrepareBatch(PrepareBatch):

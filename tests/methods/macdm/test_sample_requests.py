@@ -26,7 +26,8 @@ def test_from_noise_the_classes_alternate():
         ("normal_0001", 0), ("fracture_0001", 1), ("normal_0002", 0), ("fracture_0002", 1)
     ]  # fmt: skip
     assert all(r["seed"] == 7 and r["case_id"].startswith(r["class_name"]) for r in requests)
-    assert [r["case_id"] for r in sample_requests(1, classes=[1])] == ["fracture_0001"]
+    for one in ([1], 1):
+        assert [r["case_id"] for r in sample_requests(1, classes=one)] == ["fracture_0001"]
 
 
 def test_from_each_source_to_each_class():
@@ -43,12 +44,13 @@ def test_from_each_source_to_each_class():
     }
     last = requests[-1]
     assert (last["case_id"], last["source_class"], last["lesion_mask"]) == ("b_as_fracture_02", 1, "bl.png")
-    assert [r["case_id"] for r in source_requests(SOURCES, 1, [0])] == ["a_as_normal_01", "b_as_normal_01"]
+    assert [r["case_id"] for r in source_requests(SOURCES, 1, 0)] == ["a_as_normal_01", "b_as_normal_01"]
 
 
 @pytest.mark.parametrize(
     ("samples", "classes", "message"),
-    [(0, (0, 1), "at least 1"), (1, (), "classes"), (1, (0, 2), "classes"), (1, (1, 1), "each once")],
+    [(0, (0, 1), "at least 1"), (1, (), "classes"), (1, (0, 2), "classes"), (1, (1, 1), "each once")]
+    + [(1, 2, "classes are 2; give 0"), (1, "fracture", "classes are fracture; give 0"), (1, [[0]], "classes")],
 )
 def test_wrong_requests(samples, classes, message):
     with pytest.raises(ValueError, match=message):
