@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from shared.brains.whole_head import WHOLE_HEAD
+from shared.cases.file_names import NIFTI
 from shared.runs.command_line import as_meant
 from shared.runs.devices import check_device
 from shared.runs.errors import DataListError, WeightsError
@@ -26,7 +28,10 @@ from shared.runs.weights import NO_WEIGHTS
 
 NOT_FOUND, UNUSABLE, FAULT = 404, 422, 500
 _OF_THE_DOOR = ("brain_mask", WHOLE_HEAD)  # what it adds to a case
-
+_VOLUMES = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha")  # one file each, with the place of the label
+_PICTURES = (".png", ".dcm")  # of whole numbers
+_WHOLE, _OTHERS = ("uint8", "uint16"), ("int16", "uint32", "int32", "float32", "float64")  # that ITK writes
+_ALIKE = 0.8  # of difflib: 'step' and 'steps' have 0.89, 'num_samples', which MONAI Label knows, and 'samples' 0.78
 _OF_OPTIONS = {"inferer", "find"}  # entries of a config that refuse wrong options when they are made
 
 logger = logging.getLogger(__name__)
@@ -42,13 +47,15 @@ def prepared(request: Mapping[str, Any], image: str, bundle: Path) -> Iterator[d
         bundle: folder of the model.
 
     Yields:
-        the request, with the brain mask that was extracted from a whole head, a file that is there within the block.
+        the request, with the ending of the answer to a PNG or DICOM, ``.png`` where it asks for none, and the brain
+        mask that was extracted from a whole head, a file that is there within the block.
 
     Raises:
         WeightsError: the bundle has no weights.
         DataListError: there is no such image.
         NoUsableCaseError: the door refuses it.
-        ValueError: an option has another type or a value that the bundle refuses, or there is no such device.
+        ValueError: an option has another type or a value that the bundle refuses, or a name that is nearly one of the
+            bundle's; there is no such device, or no label can be written in the format that is asked for.
     """
     weights = bundle / "models" / "model.pt"
     if not weights.is_file():
@@ -59,6 +66,10 @@ def prepared(request: Mapping[str, Any], image: str, bundle: Path) -> Iterator[d
         (bundle / "configs" / "inference.json").read_text("utf-8").replace("scripts.shared.", "shared.")
     )
     shown = config.get("displayable_configs", {})
+    for name in request.keys() - shown.keys():  # MONAI Label and its clients have more, none of them alike
+        if alike := get_close_matches(name.lower(), shown, 1, _ALIKE):
+            raise ValueError(f"option {name} is unknown: did you mean {alike[0]}?")
+    request = {**request, **_format(request, image)}
     options = {name: _meant(name, request[name], shown[name]) for name in shown if name in request}
     with TemporaryDirectory() as folder:
         parser = ConfigParser({**config, "bundle_root": str(bundle), "image": image, "output_dir": folder})
@@ -91,6 +102,18 @@ def told(error: Exception, request: Mapping[str, Any], folder: str) -> tuple[int
         return UNUSABLE, line.removeprefix("error: ").replace(os.path.join(folder, ""), "")
     logger.error("no answer to %s", request, exc_info=error)
     return FAULT, f"{type(error).__name__}: {error}. This is a fault of the program; the log of the server has more."
+
+
+def _format(request: Mapping[str, Any], image: str) -> dict[str, Any]:
+    """The ending of the answer where it is not that of the image; ValueError where no label can be written so."""
+    volume = NIFTI.search(image)
+    ending, kind = request.get("result_extension"), request.get("result_dtype")
+    if ending and ending not in (endings := _VOLUMES if volume else _PICTURES + _VOLUMES):
+        raise ValueError(f"result_extension is {ending!r}. Write one of {', '.join(endings)}, or leave it out")
+    whole = ending in _PICTURES or not (ending or volume)
+    if kind and kind not in (kinds := _WHOLE if whole else _WHOLE + _OTHERS):
+        raise ValueError(f"result_dtype is {kind!r}. Write one of {', '.join(kinds)}, or leave it out")
+    return {} if ending or volume else {"result_extension": ".png"}
 
 
 def _meant(name: str, value: Any, wanted: Any) -> Any:

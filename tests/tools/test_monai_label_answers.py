@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +14,8 @@ from shared.simulation.phantom_brain import make_phantom
 from tools.monai_label_answers import FAULT, UNUSABLE, prepared, told
 from tools.serve_monai_label import ROOT
 
-MMCCD = ROOT / "bundles" / "brain_mri_anomaly_mmccd"
+BUNDLES = [ROOT / "bundles" / f"brain_mri_anomaly_{name}" for name in ("itermask3d", "mmccd", "tsgm")]
+ITERMASK3D, MMCCD, TSGM = BUNDLES
 
 
 @pytest.fixture
@@ -44,6 +46,74 @@ def test_an_option_of_another_type_is_named(scan, value):
         pass
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("Sequence", "sequence"), ("sequnce", "sequence"), ("step", "steps"), ("threshold-rule", "threshold_rule")],
+)
+def test_an_option_that_is_mistyped_is_not_passed_over(scan, name, meant):
+    said = f"option {name} is unknown: did you mean {meant}?"
+    with pytest.raises(ValueError, match=re.escape(said)), prepared({name: "t1"}, str(scan), MMCCD):
+        pass
+
+
+SENT = ["model", "image", "device", "gpus", "label", "label_info", "label_tag", "labels", "location", "logging", "roi"]
+SENT += [
+    "client_id",
+    "session",
+    "user",
+    "multi_gpu",
+    "background",
+    "foreground",
+    "cache_image",
+    "cache_transforms",
+    "size",
+]
+SENT += ["result_compress", "result_write_to_file", "restore_label_idx", "max_workers", "slice", "timeout", "version"]
+SENT += [
+    "sw_batch_size",
+    "sw_overlap",
+    "roi_size",
+    "spatial_size",
+    "skip_writer",
+    "description",
+    "output",
+    "num_samples",
+]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_what_monai_label_and_its_clients_send_is_no_mistyped_option(scan, bundle):
+    """Of MONAI Label 0.8.5 and its extension of Slicer."""
+    with prepared({**dict.fromkeys(SENT, 1), "device": "cpu"}, str(scan), bundle):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            {"result_extension": ".jpg"},
+            "result_extension is '.jpg'. Write one of .nii.gz, .nii, .nrrd, .seg.nrrd, .mha,",
+        ),
+        ({"result_extension": "png"}, "result_extension is 'png'. Write one of .nii.gz"),
+        ({"result_extension": 5}, "result_extension is 5."),
+        ({"result_dtype": "foo"}, "result_dtype is 'foo'. Write one of uint8, uint16, int16"),
+        ({"result_dtype": [1]}, "result_dtype is [1]."),
+    ],
+)
+def test_a_format_in_which_no_label_can_be_written_is_named(scan, wrong, said):
+    with pytest.raises(ValueError) as refused, prepared(wrong, str(scan), MMCCD):
+        pass
+    assert told(refused.value, {}, "")[0] == UNUSABLE and said in told(refused.value, {}, "")[1]
+
+
+@pytest.mark.parametrize("ending", ["", None, ".nrrd", ".seg.nrrd", ".nii"])
+def test_formats_that_viewers_ask_for_pass(scan, ending):
+    request = {"result_extension": ending, "result_dtype": "uint8", "result_compress": False}
+    with prepared(request, str(scan), MMCCD) as ready:
+        assert ready == request
+
+
 def test_a_bundle_without_weights_says_what_to_do(scan, tmp_path):
     with pytest.raises(WeightsError, match="weights missing. Train with") as refused, prepared({}, str(scan), tmp_path):
         pass
@@ -58,9 +128,6 @@ def test_a_fault_of_the_program_is_told_as_one_and_logged_whole(caplog):
         status == FAULT and text == "KeyError: 'key'. This is a fault of the program; the log of the server has more."
     )
     assert "no answer to {'model': 'x'}" in caplog.text
-
-
-ITERMASK3D, TSGM = (ROOT / "bundles" / f"brain_mri_anomaly_{name}" for name in ("itermask3d", "tsgm"))
 
 
 @pytest.mark.parametrize("bundle", [ITERMASK3D, MMCCD, TSGM])
