@@ -73,7 +73,7 @@ class BundleApp(MONAILabelApp):
             with prepared({**request, "device": device}, image, Path(bundle)) as ready:
                 return super().infer(ready, datastore)
         except Exception as error:
-            raise HTTPException(*told(error, request, str(Path(image).parent))) from error
+            raise HTTPException(*told(error, request, str(Path(image).parent), bundle or "")) from error
 
     def init_infers(self) -> dict[str, BundleTask]:
         return {name: BundleTask(folder, self.conf) for name, folder in self.bundles.items()}

@@ -32,7 +32,7 @@ _VOLUMES = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha")  # one file each, w
 _PICTURES = (".png", ".dcm")  # of whole numbers
 _WHOLE, _OTHERS = ("uint8", "uint16"), ("int16", "uint32", "int32", "float32", "float64")  # that ITK writes
 _ALIKE = 0.8  # of difflib: 'step' and 'steps' have 0.89, 'num_samples', which MONAI Label knows, and 'samples' 0.78
-_OF_OPTIONS = {"inferer", "find"}  # entries of a config that refuse wrong options when they are made
+_OF_OPTIONS = ("inferer", "find")  # in this order: entries of a config that refuse wrong options when they are made
 
 logger = logging.getLogger(__name__)
 
@@ -80,26 +80,28 @@ def prepared(request: Mapping[str, Any], image: str, bundle: Path) -> Iterator[d
         door = parser.get_parsed_content("door")
         door.require_some()
         (case,) = door.cases
-        for part in _OF_OPTIONS & config.keys():
+        for part in (part for part in _OF_OPTIONS if part in config):
             parser.get_parsed_content(part)
         for note in case["warnings"]:
             logger.warning("%s: %s", image, note)
         yield {**request, **options, **{key: case[key] for key in _OF_THE_DOOR if key in case}}
 
 
-def told(error: Exception, request: Mapping[str, Any], folder: str) -> tuple[int, str]:
+def told(error: Exception, request: Mapping[str, Any], *folders: str) -> tuple[int, str]:
     """Status and text of the answer to a request that an error has ended; a fault of the program is logged whole.
 
     Args:
         error: of ours, of MONAI Label, or any other.
         request: to an inference.
-        folder: of the image, which is not told.
+        folders: of the image and of the bundle, which are not told.
     """
     if any(kind.__name__ == "MONAILabelException" for kind in type(error).__mro__):  # which this module cannot import
         return NOT_FOUND, str(getattr(error, "msg", error))
     if line := last_line(error):
         logger.error("no answer to %s: %s", request, line)
-        return UNUSABLE, line.removeprefix("error: ").replace(os.path.join(folder, ""), "")
+        for folder in folders:
+            line = line.replace(os.path.join(folder, ""), "")
+        return UNUSABLE, line.removeprefix("error: ")
     logger.error("no answer to %s", request, exc_info=error)
     return FAULT, f"{type(error).__name__}: {error}. This is a fault of the program; the log of the server has more."
 

@@ -31,6 +31,7 @@ from shared.simulation.phantom_brain import make_phantom
 from tests.helpers.ankle import ankle, assert_right, make_png
 from tests.helpers.bad_volumes import head
 from tests.helpers.nifti_geometry import geometry
+from tests.helpers.radiograph_files import dicom
 from tools.environment import MONAI_LABEL, environment_python
 from tools.serve_monai_label import BUNDLES, ROOT, SEGMENTER, command, main
 
@@ -228,6 +229,16 @@ class TestServer:
         found = nib.Nifti1Image.from_bytes(gzip.decompress(answered(server, SEGMENTER, "volume")))
         assert found.shape == source.shape and np.allclose(found.affine, source.affine)
         assert_right(np.asarray(found.dataobj)[::-1, ::-1, 0].T)  # stored as RAS
+
+    def test_a_dicom_file_is_answered_as_png_where_nothing_else_is_asked_for(self, server, tmp_path):
+        with Image.open(server.folder / "studies" / "ankle.png") as picture:
+            file = dicom(tmp_path / "ankle.dcm", np.asarray(picture).astype(np.uint16))
+        sent = {"files": {"file": ("ankle.dcm", file.read_bytes())}, "data": {"params": '{"device": "cpu"}'}}
+        answer = requests.post(f"{server.url}/infer/{SEGMENTER}", params={"output": "image"}, timeout=300, **sent)
+        assert answer.status_code == 200, answer.text
+        with Image.open(io.BytesIO(answer.content)) as picture:
+            assert picture.format == "PNG"
+            assert_right(np.asarray(picture))
 
     def test_a_file_can_be_sent_and_its_label_drawn(self, server, tmp_path):
         image = server.folder / "studies" / "ankle.png"
