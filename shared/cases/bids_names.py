@@ -11,6 +11,8 @@ _OF_DERIVATIVES = ("desc", "label", "res")  # entities that a mask has and its s
 _INDICES = ("run", "echo", "flip", "inv", "split", "chunk")  # numbers: run-01 is run-1
 _LESION = re.compile(r"lesion|stroke|tumou?r|wmh", re.IGNORECASE)
 _BRAIN = re.compile(r"brain|bet|strip", re.IGNORECASE)
+_CONTRAST = re.compile(r"post(?!-?op)|gad|gd|(?<!pre)(?<!no)(?<!non)[ck]ontrast|^(t1w?)?(ce|c|km)$", re.IGNORECASE)
+_NO_AGENT = ("none", "no", "pre", "without", "0")
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,15 @@ class BidsName:
         return {key: value for key, value in self.entities.items() if key not in _OF_DERIVATIVES}
 
     @property
-    def sequence(self) -> tuple[str, str | None]:
+    def has_contrast(self) -> bool:
+        """Whether a contrast agent was given: ``ce-gadolinium``, ``acq-post``."""
+        said = (self.entities.get(key, "") for key in ("acq", "rec", "desc"))
+        return self.entities.get("ce", "none").lower() not in _NO_AGENT or any(map(_CONTRAST.search, said))
+
+    @property
+    def sequence(self) -> tuple[str, bool]:
         """What tells the sequence of a scan: the suffix, and the contrast agent."""
-        return self.suffix, self.entities.get("ce")
+        return self.suffix, self.has_contrast
 
     @property
     def compared(self) -> dict[str, str | int]:
@@ -48,10 +56,11 @@ class BidsName:
         """
         if self.suffix in ("dseg", "probseg"):
             return "mask"
-        if self.suffix != "mask":
+        if self.suffix not in ("mask", "msk"):  # ISLES 2022 calls the label of a lesion "msk"
             return ""
         said = " ".join(self.entities.get(key, "") for key in ("desc", "label")).strip() or pipeline
-        return "label" if _LESION.search(said) else "brain_mask" if _BRAIN.search(said) else "mask"
+        silent = "label" if self.suffix == "msk" else "mask"
+        return "label" if _LESION.search(said) else "brain_mask" if _BRAIN.search(said) else silent
 
 
 def bids_name(stem: str) -> BidsName | None:

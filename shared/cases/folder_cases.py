@@ -14,6 +14,7 @@ from .patients import patients_of
 from .scan_masks import ScanMasks
 
 _SHOWN = 10  # names in an error
+_SAY = "Rename them, say which it is with --sequence, or list nnU-Net's _0000, _0001 ... with --channels"
 
 
 class FoundCases(list[dict[str, Any]]):
@@ -80,7 +81,7 @@ def subjects_of_folder(folder: Path, unnamed: str, channels: Sequence[str] = ())
         names = ", ".join(nameless[:_SHOWN]) + (", ..." if len(nameless) > _SHOWN else "")
         raise DataListError(
             f"{len(nameless)} of {len(scans)} names below {folder} state none of {', '.join(SEQUENCES)}: {names}. "
-            "Rename them, say which it is with --sequence, or list nnU-Net's _0000, _0001 ... with --channels"
+            + ("Rename them or leave them out" if len(nameless) < len(scans) else _SAY)
         )
     subjects, masks = _by_subject(scans, unnamed, folder), ScanMasks(files)
     firsts = [next(iter(subject.values())) for subject in subjects.values()]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..runs.errors import DataListError
 from .file_names import BRAIN_MASK, LABEL, SEQUENCES, FileName, read_name, same_name
 from .found_files import find_files
+from .name_words import COPIED, PREPARED, sequence_of, words_of
 
 _KINDS = {
     LABEL: re.compile(r"(labels?|seg|segmentations?|annotations?|gt)(tr|ts)?|lesion_?(masks?|labels?)", re.IGNORECASE),
@@ -20,7 +21,8 @@ _KINDS = {
     "image": re.compile(r"(images?|imgs?|scans?|anat|nii|nifti)(tr|ts)?", re.IGNORECASE),
 }  # of all files in a folder of this name
 _DERIVED = ("derivatives", "sourcedata")  # of BIDS
-_COPY = re.compile(r"[-_. ]bias$", re.IGNORECASE)  # UCSF-PDGM's name for a scan without its shading
+_SPM = re.compile(r"(s\d*)?([mwr]|m0)*([cp]\d|(wj|i?y|u|j)_(rc\d)?)?")  # before the name of a scan: wm, c1, mwp1, y_
+_SERIES = re.compile(r"(\d+)[a-z]?[-_. ]+(.*)", re.IGNORECASE)  # a scanner's number of it, and what it was called
 _CHANNEL = re.compile(r"_(00\d\d)$")  # of nnU-Net
 
 
@@ -59,8 +61,8 @@ def read_folder(
 ) -> tuple[list[FolderFile], list[str]]:
     """Images, masks and labels below a folder, each once, and notes on what was passed over.
 
-    What a bundle has written is passed over, and what was derived from other images: of BIDS, and ``a_T1_bias`` beside
-    ``a_T1``.
+    What a bundle has written is passed over, and what was derived from other images: of BIDS, ``a_T1_bias`` beside
+    ``a_T1``, and what SPM, CAT12 and FSL write beside it (``ma_T1``, ``c1a_T1``, ``y_a_T1``).
 
     Args:
         folder: of the files, at any depth.
@@ -75,15 +77,20 @@ def read_folder(
     files = [file for file in read if file.name.kind != "written"]
     images = [file for file in files if file.name.kind == "image"]
     derived = [file for file in images if file.is_derived and not all(other.is_derived for other in images)]
-    scans = {(file.subject, file.name.sequence) for file in images}
-    copies = [file for file in images if _COPY.search(file.name.subject) and _original(file) in scans]
+    kept = {(file.subject, file.name.sequence) for file in images if not COPIED.search(file.path.name)}
+    beside = {file.path.with_name(PurePosixPath(file.stem).name) for file in read}
+    copies = [
+        file
+        for file in images * (not radiographs)
+        if (COPIED.search(file.path.name) and (file.subject, file.name.sequence) in kept) or _is_of_spm(file, beside)
+    ]
     files = [file for file in files if file not in derived and file not in copies]
     once = _once(files)
     notes = counted([file for file in read if file.name.kind == "written"], "written by a bundle")
     notes += counted(derived, f"below {' or '.join(_DERIVED)}")
     notes += counted(copies, "beside the scan that they were derived from")
     notes += counted([file for file in files if file not in once], "that are links to another one")
-    return _with_channels(once, channels, folder), notes + found.notes
+    return _with_channels(_without_series(once), channels, folder), notes + found.notes
 
 
 def _read_file(path: Path, stem: str) -> FolderFile:
@@ -98,7 +105,8 @@ def _read_file(path: Path, stem: str) -> FolderFile:
         if kind and kind != "image" and name.kind in ("image", "mask"):
             name = replace(name, kind=kind)
         elif said.sequence in SEQUENCES and not said.subject and said.kind == "image":
-            kind, name = "image", replace(name, sequence=name.sequence or said.sequence)
+            if name.sequence in ("", said.sequence):  # else it is T1, the second day, that holds a FLAIR
+                kind, name = "image", replace(name, sequence=said.sequence)
         if name.bids and part.startswith("sub-"):
             break
         if not kind:
@@ -108,8 +116,42 @@ def _read_file(path: Path, stem: str) -> FolderFile:
     )
 
 
-def _original(copy: FolderFile) -> tuple[tuple[str, str], str]:
-    return (copy.place, same_name(_COPY.sub("", copy.name.subject))), copy.name.sequence
+def _is_of_spm(file: FolderFile, beside: Container[Path]) -> bool:
+    """Whether a name is that of another file there, or of CAT12's folder ``mri`` above, behind a prefix of SPM."""
+    stem, folder = PurePosixPath(file.stem).name, file.path.parent
+    folders = (folder, folder.parent) if folder.name == "mri" else (folder,)
+    return any(
+        _SPM.fullmatch(stem[:end]) and any(place / stem[end:] in beside for place in folders)
+        for end in range(1, len(stem))
+    )
+
+
+def _without_series(files: Sequence[FolderFile]) -> list[FolderFile]:
+    """Take the numbers of a scanner's series (``3_t1_mprage``, ``4_t2_flair``) for no subjects.
+
+    They are such where, in one place, several sequences each have numbers of their own.
+    """
+    numbers: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    series: dict[Path, int] = {}
+    for file in files:
+        found = _SERIES.fullmatch(PurePosixPath(file.stem).name)
+        if found and file.name.kind == "image" and file.name.sequence in SEQUENCES:
+            words = words_of(found.group(2))
+            if words[0] in PREPARED or 0 in sequence_of(words)[1]:
+                series[file.path] = int(found.group(1))
+                numbers[file.place][found.group(1)].add(file.name.sequence)
+    places = {
+        place
+        for place, found in numbers.items()
+        if len(set[str]().union(*found.values())) > 1 and all(len(sequences) == 1 for sequences in found.values())
+    }
+    taken = {(file.place, file.name.sequence) for file in files if file.path not in series}
+    replaced: dict[Path, FolderFile] = {}
+    for file in sorted((f for f in files if f.path in series and f.place in places), key=lambda f: series[f.path]):
+        if (file.place, file.name.sequence) not in taken:  # a further one of a sequence stays a case of its own
+            replaced[file.path] = replace(file, name=replace(file.name, subject=""))
+        taken.add((file.place, file.name.sequence))
+    return [replaced.get(file.path, file) for file in files]
 
 
 def _once(files: Iterable[FolderFile]) -> list[FolderFile]:

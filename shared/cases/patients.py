@@ -8,24 +8,38 @@ from collections.abc import Container, Sequence
 
 from .file_names import same_name
 
+_DATE = r"(19|20)\d\d[-_.]?\d\d[-_.]?\d\d([-_.t]?\d{4,6}(\.\d+)?)?"
 _VISIT = (
-    r"(ses|session|visit|run|tp|timepoint|week|month|year|day|scan|exam|study)([-_]\w+|\d+[a-z]?|[a-z])?"
-    r"|(v|m|y|d|fu|mr|mri|ct)\d+|followup|baseline|bl|preop|postop|pre|post|(19|20)\d\d[-_.]?\d\d[-_.]?\d\d"
+    r"(ses|session|visit|wave|round|run|tp|timepoint|week|month|year|day|scan|exam|study)([-_]\w+|\d+[a-z]?|[a-z])?"
+    r"|(v|t|m|w|y|d|fu|mr|mri|ct)\d+|follow[-_. ]?up|baseline|bl|screening|admission|discharge"
+    r"|(pre|post)([-_. ]?(op|operative|surgery|treatment|therapy))?|before|after|first|second|third|initial"
+    rf"|early|late|acute|subacute|chronic|rescan|retest|{_DATE}"
 )
 _LAST_VISIT = re.compile(rf"[-_. ]({_VISIT})$", re.IGNORECASE)
-_NUMBERED_SCAN = re.compile(r"(brats-[a-z]+-\d{5}|brats1[789](_\w+){2}|upenn-gbm-\d{5})[-_]\d+", re.IGNORECASE)
+_INNER_VISIT = re.compile(
+    r"[-_. ](ses|session|visit|wave|tp|timepoint|week|month|year|day|scan|fu|v)[-_]?\d+[-_. ].*$", re.IGNORECASE
+)  # what follows it is no part of the patient either
+_SPAN = r"\d(\.\d+)?[-_. ]?t(esla)?|\d+(h|d|w|m|mo|y)|\d+[-_. ]?(hour|day|week|month|year)s?"  # 1.5T, 12m
+_NUMBER = r"patient|pat|pt|p|subject|subj|sub|case|id"  # before the number of a patient
+_LAST_SPAN = re.compile(rf"[-_. ]({_SPAN}|(19|20)\d\d)$", re.IGNORECASE)
+_NO_SPAN = re.compile(rf"(.*[-_. ])?({_NUMBER}|s|training|test|site|group|study|brats)", re.IGNORECASE)
+_NUMBERED_SCAN = re.compile(r"(brats(-[a-z]+)+-\d{4,5}|brats1[789](_\w+){2}|upenn-gbm-\d{5})[-_]\d+", re.IGNORECASE)
 _GROUP = r"(site|cent(er|re)|hospital|scanner|group|cohort|batch|fold|part|task|dataset|study)[-_. ]?\d+"
 _NUMBERED_PATIENT = re.compile(
     rf"(?!(.*[-_. ])?{_GROUP}[-_. ]\w+$)"
     r"(?P<patient>(.*[-_. ])?("
-    r"(patient|pat|pt|p|subject|subj|sub|s|case|id|training|test)([-_. ]?\d+|[-_. ][a-z])|(?!(19|20)\d\d[-_. ])\d+"
+    rf"({_NUMBER}|s|training|test)([-_. ]?\d+|[-_. ][a-z])|(?!(19|20)\d\d[-_. ])\d+"
     r"))[-_. ]([a-z]|\d{1,2})",
     re.IGNORECASE,
 )  # behind a patient's own number, which no year and no site is, a letter or a small number is a visit
-_ONLY_VISIT = re.compile(_VISIT, re.IGNORECASE)
-_SMALL_NUMBER = re.compile(r"\d{1,2}")
+_ONLY_VISIT = re.compile(f"{_VISIT}|{_SPAN}", re.IGNORECASE)
+_PATIENT = re.compile(rf"({_NUMBER})[-_. ]?\d+", re.IGNORECASE)
+_SMALL_NUMBER = re.compile(r"\d{1,2}|(19|20)\d\d")  # or a year
 _NUMBERED_GROUP = re.compile(_GROUP, re.IGNORECASE)
-_SECTION = re.compile(r"(train|test|val|valid)(ing|idation)?([-_ ]?(set|data))?", re.IGNORECASE)
+_NO_PATIENT = re.compile(
+    r"((train|test|val|valid)(ing|idation)?|(un|pre)?processed|preproc|raw|orig(inal)?s?)([-_ ]?(set|data))?",
+    re.IGNORECASE,
+)
 _MOST_VISITS = 9
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 
@@ -33,12 +47,13 @@ _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 def patients_of(subjects: Sequence[tuple[str, str]]) -> list[str]:
     """Name the patients of subjects; where names leave it open, in favour of too few patients.
 
-    What names a visit counts for nothing (``_ses-1``, ``_visit2``, ``week-4``, a date, the last number of
-    ``BraTS-GLI-00001-000``). ``sub-XXX`` of BIDS is the patient. Else it is the folder, also where sessions lie in it,
-    unless the folders of that level hold more names each than there are folders: they are sites or groups. A folder
-    called ``train``, ``test`` or ``val`` is no patient. A letter or a small number is a visit behind a patient's number
-    (``p4_A``, ``case_001_2``). A small number in a folder (``anna/1``) is one too, but not where one folder alone holds
-    such or where it holds more than nine. A name that goes on after another (``anna_bias``) is of that patient.
+    What names a visit counts for nothing (``_ses-1``, ``_visit2``, ``week-4``, ``_T0``, ``_pre-op``, ``_12m``, ``_3T``,
+    a date or year, the last number of ``BraTS-GLI-00001-000``). ``sub-XXX`` of BIDS is the patient. Else it is the
+    folder, also where sessions lie in it, unless the folders of that level hold more names each than there are folders:
+    they are sites or groups. A folder called ``train``, ``test``, ``val``, ``raw`` or ``preprocessed`` is no patient. A
+    letter or a small number is a visit behind a patient's number (``p4_A``, ``case_001_2``). A small number in a folder
+    (``anna/1``) is one too, but not where one folder alone holds such or where it holds more than nine. A name that
+    goes on after another (``anna_bias``) is of that patient.
 
     Args:
         subjects: for each the folder, posix style, without those of images and sequences, and the name; either may be
@@ -66,7 +81,7 @@ def _path(place: str, name: str) -> tuple[str, ...]:
     while (shorter := _without_visit(name)) != name:
         name = shorter
     parts = [part for part in (*place.split("/"), name) if part]
-    return tuple(part for part in parts if not _SECTION.fullmatch(part)) or tuple(parts)
+    return tuple(part for part in parts if not _NO_PATIENT.fullmatch(part)) or tuple(parts)
 
 
 def _small_number(path: tuple[str, ...]) -> int | None:
@@ -76,7 +91,7 @@ def _small_number(path: tuple[str, ...]) -> int | None:
 
 
 def _chain(path: tuple[str, ...], numbered: Container[tuple[str, ...]]) -> tuple[str, ...]:
-    """The path without visits; where the subject repeats a folder, down to that.
+    """The path without visits, from a patient's number on, if there is one; where the subject repeats a folder, to it.
 
     Args:
         path: names from the top to the subject.
@@ -87,6 +102,7 @@ def _chain(path: tuple[str, ...], numbered: Container[tuple[str, ...]]) -> tuple
     visits = [bool(_ONLY_VISIT.fullmatch(part) or _SMALL_NUMBER.fullmatch(part)) for part in path]
     named = [part for n, part in enumerate(path) if n == patient or not visits[n]] or path
     chain = [_without_visit(part) for part in named]
+    chain = chain[next((n for n, part in enumerate(chain) if _PATIENT.fullmatch(part)), 0) :]
     compared = [same_name(part) for part in chain]
     return tuple(chain[: compared.index(compared[-1]) + 1] if chain else ())
 
@@ -94,7 +110,9 @@ def _chain(path: tuple[str, ...], numbered: Container[tuple[str, ...]]) -> tuple
 def _without_visit(name: str) -> str:
     if numbered := _NUMBERED_SCAN.fullmatch(name):
         return numbered.group(1)
-    shorter = _LAST_VISIT.sub("", name)
+    shorter = _INNER_VISIT.sub("", _LAST_VISIT.sub("", name))
+    if (span := _LAST_SPAN.search(shorter)) and not _NO_SPAN.fullmatch(shorter[: span.start()]):
+        shorter = shorter[: span.start()]  # "patient_2019" is a number
     behind = _NUMBERED_PATIENT.fullmatch(shorter)
     return behind["patient"] if behind else shorter
 
@@ -106,8 +124,19 @@ def _shortest(name: str, names: Container[str]) -> str:
 
 
 def _level_is_of_groups(chains: Sequence[tuple[str, ...]]) -> bool:
-    """Whether the first names are those of groups of patients: fewer than what each of them holds."""
+    """Whether the first names are those of groups of patients: fewer than what each of them holds.
+
+    What each of several folders holds by the same names is no patient (``anna/scan_a``, ``bert/scan_a``), unless these
+    tell numbers alone apart.
+    """
     below: dict[str, set[str]] = defaultdict(set)
     for chain in chains:
         below[chain[0]] |= {same_name(chain[1])} if len(chain) > 1 else set()
+    names = set[str]().union(*below.values())
+    if all(map(_PATIENT.fullmatch, below)) or not names:
+        return False
+    alike = len(below) > 1 and all(found == names for found in below.values())
+    numbered = len({re.sub(r"\d+", "#", name) for name in names}) == 1 and all(re.search(r"\d", n) for n in names)
+    if alike and not numbered and not any(map(_NUMBERED_GROUP.fullmatch, below)):
+        return False
     return sum(map(len, below.values())) > len(below) ** 2

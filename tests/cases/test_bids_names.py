@@ -15,6 +15,16 @@ def test_entities_and_suffix():
 
 
 @pytest.mark.parametrize(
+    ("entities", "given"),
+    [("ce-gad", True), ("ce-none", False), ("acq-post", True), ("acq-axT1Gd", True), ("acq-ce", True),
+     ("acq-pre", False), ("acq-nocontrast", False), ("acq-space", False), ("acq-postop", False), ("rec-norm", False)],
+)  # fmt: skip
+def test_whether_a_contrast_agent_was_given(entities, given):
+    name = bids_name(f"sub-1_{entities}_T1w")
+    assert name and name.has_contrast == given
+
+
+@pytest.mark.parametrize(
     ("scan", "masks", "chosen", "refused"),
     [
         ("sub-1_run-2_T1w", ["sub-1_run-1_mask", "sub-1_run-2_mask"], 1, ()),

@@ -65,6 +65,14 @@ def test_the_known_ending_alone_is_taken_off(path, stem):
         ("sub-01_acq-t1like_FLAIR", "sub-01_acq-t1like", "flair"),
         ("sub-01_space-T1w_desc-preproc_FLAIR", "sub-01_space-T1w", "flair"),
         ("sub-01_T2starw", "sub-01", "t2starw"),
+        ("sub-01_acq-post_T1w", "sub-01_acq-post", "t1ce"),
+        ("sub-01_acq-space_ce-none_T1w", "sub-01_acq-space", "t1"),
+        ("sub-01_MTR", "sub-01", "mtr"),
+        ("sub-01_task-rest_boldref", "sub-01_task-rest", "boldref"),
+        ("sub-01_0000", "sub-01", ""),
+        ("sub-01_brain", "sub-01", ""),
+        ("anna_post_T1", "anna_post", "t1ce"),
+        ("ISBI_t1_preprocessed", "ISBI", "t1"),
         ("p_T1wCE", "p", "t1ce"),
         ("p_t2tse", "p", "t2"),
         ("p_SWAN", "p", "swan"),
@@ -119,6 +127,8 @@ def test_a_sequence_stands_anywhere_between_separators(stem, subject, sequence):
         ("sub-01_T1w_brain_mask", "sub-01", "t1", "brain_mask"),
         ("sub-01_label-GM_probseg", "sub-01", "", "mask"),
         ("sub-01_mask", "sub-01", "", "mask"),
+        ("sub-strokecase0001_ses-0001_msk", "sub-strokecase0001_ses-0001", "", "label"),
+        ("sub-01_desc-brain_msk", "sub-01", "", "brain_mask"),
     ],
 )
 def test_a_mask_or_label_is_no_image(stem, subject, sequence, kind):

@@ -51,6 +51,28 @@ def test_a_scan_without_its_shading_is_passed_over_beside_the_scan_alone(tmp_pat
     assert notes == ["1 beside the scan that they were derived from (such as a_T1_bias.nii.gz)"]
 
 
+@pytest.mark.parametrize("name", ["anna_T1", "sub-01_T1w"])
+def test_what_spm_and_cat12_write_beside_a_scan_is_derived_from_it(tmp_path, name):
+    prefixes = "m wm r w s8wm y_ iy_ c1 c5 rc1 mwp1 u_rc1 wmc2".split()
+    files, notes = read(tmp_path, f"p/{name}", f"p/mri/p0{name}", *(f"p/{prefix}{name}" for prefix in prefixes))
+    assert set(files) == {f"p/{name}"}
+    assert notes[0].startswith(f"{len(prefixes) + 1} beside the scan that they were derived from")
+    files, _ = read(tmp_path / "other", "mary_T1", "anna_T1", "MS001_T1", "S001_T1")
+    assert len(files) == 4
+
+
+def test_numbers_of_a_scanner_are_no_subjects_where_sequences_have_their_own(tmp_path):
+    series = {"3_t1_mprage_sag": "", "4_t2_flair_tra": "", "5_t2_tse_tra": "", "9_t1_mprage_gd": "", "11_t1_tse": "11"}
+    files, _ = read(tmp_path, *(f"P1/{name}" for name in series), *(f"p/{n}_{s}" for n in (1, 2) for s in ("t1", "t2")))
+    assert {name: files[f"P1/{name}"].name.subject for name in series} == series
+    assert {file.name.subject for stem, file in files.items() if stem.startswith("p/")} == {"1", "2"}
+
+
+def test_a_folder_of_another_sequence_is_a_day(tmp_path):
+    files, _ = read(tmp_path, "fred/T1/FLAIR", "fred/T0/T1", "fred/T1/T1")
+    assert [file.place for file in files.values()] == ["fred/T0", "fred/T1", "fred"]
+
+
 def test_derivatives_alone_are_images(tmp_path):
     files, _ = read(tmp_path, "derivatives/atlas/sub-1/anat/sub-1_space-MNI_T1w")
     assert len(files) == 1

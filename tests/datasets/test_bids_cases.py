@@ -25,6 +25,10 @@ FILES = (
     "derivatives/fmriprep/sub-01/ses-1/anat/sub-01_ses-1_desc-preproc_T1w.nii.gz",
     "derivatives/manual/sub-02/anat/sub-02_label-lesion_mask.nii.gz",
     "sourcedata/sub-09/anat/sub-09_T1w.nii.gz",
+    "sub-02/anat/msub-02_acq-mprage_T1w.nii",
+    "sub-02/anat/c1sub-02_acq-mprage_T1w.nii",
+    "sub-03/func/sub-03_task-rest_boldref.nii.gz",
+    "derivatives/sub-03/sub-03_msk.nii.gz",
 )
 
 
@@ -69,5 +73,6 @@ def test_a_session_is_a_case_of_its_subject_and_another_run_one_of_its_own(root)
 
 def test_every_case_has_the_sequence(root):
     assert [case["case_id"] for case in bids_cases(root, "flair")] == ["sub-01_ses-1", "sub-03"]
+    assert bids_cases(root, "flair")[1]["label"] == str(root / "derivatives/sub-03/sub-03_msk.nii.gz")
     with pytest.raises(DataListError, match="0 sessions with the sequence 'pd' in .*anat"):
         bids_cases(root, "pd")

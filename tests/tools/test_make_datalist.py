@@ -81,6 +81,24 @@ def test_names_without_a_sequence_are_listed(tmp_path, capsys):
     assert "12 of 12 names" in said and "p00, p01" in said and "p09, ..." in said and "--sequence" in said
 
 
+def test_what_no_name_tells_is_not_to_be_called_a_sequence_beside_those_that_are(tmp_path, capsys):
+    for name in ("T1", "unknown"):
+        save(tmp_path / "in" / "p1" / f"{name}.nii")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json")]) == 1
+    said = capsys.readouterr().err
+    assert "p1/unknown. Rename them or leave them out" in said and "--sequence" not in said
+
+
+def test_series_of_a_scanner_are_one_case_of_the_patient_whose_folder_they_lie_in(tmp_path):
+    for patient in ("P001", "P002", "P003"):
+        for name in ("301_t1_mprage_sag", "401_t2_flair_tra", "501_t2_tse_tra", "901_t1_tse_tra_KM", "101_localizer"):
+            save(tmp_path / "in" / patient / f"{name}.nii.gz")
+    assert main(["folder", str(tmp_path / "in"), str(tmp_path / "l.json")]) == 0
+    cases = [case for section in read(tmp_path / "l.json").values() for case in section]
+    assert sorted(case["case_id"] for case in cases) == ["P001", "P002", "P003"]
+    assert cases[0].keys() == {"case_id", "t1", "flair", "t2", "t1ce"}
+
+
 def test_channels_of_nnunet_are_named_in_their_order(tmp_path):
     for case in ("A_001", "A_002"):
         for channel in range(2):
