@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from .calibration import Calibration
-from .thresholds import OWN_THRESHOLDS
+from .thresholds import gated_otsu, gated_peak
 
 _MUCH = 0.1  # of the brain; hardly a lesion takes up as much, shading and a failed extraction often do
+
+_Rule = Callable[[np.ndarray, np.ndarray, float], float]  # map, brain mask and stored threshold to a threshold
 
 
 class ThresholdMapd(MapTransform):
@@ -25,7 +28,8 @@ class ThresholdMapd(MapTransform):
         calibration: the stored threshold and what healthy scans score; None where there is none.
         mask_key: where the mask goes, ``1 X Y Z`` uint8.
         rule: "stored" takes the stored or given threshold for every volume; "otsu" takes Otsu's threshold of this very
-            volume where it is higher, "peak" a quarter of its peak (:data:`~.thresholds.OWN_THRESHOLDS`).
+            volume where it is higher, "peak" a share of its peak.
+        peak_share: that share, 0 to 1.
         quality_score: a fact of the Inferer whose percentile among the healthy scans is said: how unlike them the
             volume is as a whole.
 
@@ -46,6 +50,7 @@ class ThresholdMapd(MapTransform):
         calibration: Calibration | None = None,
         mask_key: str = "pred",
         rule: str = "stored",
+        peak_share: float = 0.25,
         quality_score: str = "",
     ) -> None:
         super().__init__(keys)
@@ -53,8 +58,11 @@ class ThresholdMapd(MapTransform):
             raise ValueError(
                 f"the threshold must be above 0, got {threshold}, or be stored: there must be a calibration"
             )
-        if rule not in ("stored", *OWN_THRESHOLDS):
-            raise ValueError(f"the rule of the threshold is one of stored, {', '.join(OWN_THRESHOLDS)}, got '{rule}'")
+        self.own_thresholds: dict[str, _Rule] = {"otsu": gated_otsu, "peak": partial(gated_peak, share=peak_share)}
+        if rule not in ("stored", *self.own_thresholds):
+            raise ValueError(
+                f"the rule of the threshold is one of stored, {', '.join(self.own_thresholds)}, got '{rule}'"
+            )
         self.calibration, self.mask_key, self.rule, self.quality_score = calibration, mask_key, rule, quality_score
         self.given = bool(threshold)
         if threshold or calibration is None:
@@ -69,8 +77,8 @@ class ThresholdMapd(MapTransform):
         brain = np.asarray(d["native_brain_mask"]) > 0
         for key in self.key_iterator(d):
             threshold, source = self.threshold, self.source
-            if self.rule in OWN_THRESHOLDS:
-                threshold = OWN_THRESHOLDS[self.rule](np.asarray(d[key]), brain, threshold)
+            if self.rule in self.own_thresholds:
+                threshold = self.own_thresholds[self.rule](np.asarray(d[key]), brain, threshold)
                 if threshold != self.threshold:
                     source = self.own_source
             d.update({name: d[name] / threshold for name in (key, "uncertainty") if name in d})

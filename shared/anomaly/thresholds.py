@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from skimage.filters import threshold_otsu
 
@@ -47,21 +45,19 @@ def otsu_by_slice(anomaly_map: np.ndarray, axis: int) -> np.ndarray:
 PEAK_PERCENTILE = 99.5
 """Percentile of a map in its brain that stands for its peak."""
 
-PEAK_SHARE = 0.25
-"""Share of the peak at which a lesion ends; chosen on validation patients of TSGM."""
 
-
-def gated_peak(anomaly_map: np.ndarray, brain_mask: np.ndarray, stored: float) -> float:
-    """A quarter of this volume's peak, but never below the stored threshold: the edge of what stands out most.
+def gated_peak(anomaly_map: np.ndarray, brain_mask: np.ndarray, stored: float, share: float) -> float:
+    """A share of this volume's peak, but never below the stored threshold: the edge of what stands out most.
 
     It suits residuals, which are about 0 in healthy tissue, and not intensities.
 
     Args:
         anomaly_map, brain_mask: as in `otsu_in_brain`.
         stored: quantile of the map on lesion-free tissue, in the unit of the map.
+        share: of the peak at which a lesion ends, 0 to 1.
     """
     values = np.asarray(anomaly_map, dtype=np.float64)[np.asarray(brain_mask) > 0]
-    return max(stored, PEAK_SHARE * float(np.percentile(values, PEAK_PERCENTILE)))
+    return max(stored, share * float(np.percentile(values, PEAK_PERCENTILE)))
 
 
 def gated_otsu(anomaly_map: np.ndarray, brain_mask: np.ndarray, stored: float) -> float:
@@ -72,10 +68,3 @@ def gated_otsu(anomaly_map: np.ndarray, brain_mask: np.ndarray, stored: float) -
         stored: quantile of the map on lesion-free tissue, in the unit of the map.
     """
     return max(stored, otsu_in_brain(anomaly_map, brain_mask))
-
-
-OWN_THRESHOLDS: dict[str, Callable[[np.ndarray, np.ndarray, float], float]] = {
-    "otsu": gated_otsu,
-    "peak": gated_peak,
-}
-"""From a map, its brain mask and the stored threshold to a volume's own threshold."""

@@ -93,6 +93,7 @@ def test_the_peak_rule_is_a_share_of_the_peak_but_never_below_the_stored_thresho
     anomaly_map = np.zeros(brain.shape)
     anomaly_map[:2] = 8.0  # a tenth of the brain: the 99.5th percentile is 8
     anomaly_map[20:] = 100.0  # outside the brain
-    assert gated_peak(anomaly_map, brain, 0.5) == pytest.approx(2.0)
-    assert gated_peak(anomaly_map, brain, 3.0) == 3.0
-    assert gated_peak(np.zeros_like(anomaly_map), brain, 0.5) == 0.5
+    assert gated_peak(anomaly_map, brain, 0.5, 0.25) == pytest.approx(2.0)
+    assert gated_peak(anomaly_map, brain, 0.5, 0.4) == pytest.approx(3.2)
+    assert gated_peak(anomaly_map, brain, 3.0, 0.25) == 3.0
+    assert gated_peak(np.zeros_like(anomaly_map), brain, 0.5, 0.25) == 0.5
