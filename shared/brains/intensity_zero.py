@@ -21,6 +21,7 @@ _INVERTED = 0.9  # share of it from which the scan is rather a negative
 _FEW_BELOW = 0.005  # the most in real brains; interpolation by splines makes more, none of them far below
 _DARKEST = 0.1  # percentile of the tissue, in brains .00 to .21 of the 90th (217 volumes of IXI and TCGA-LGG)
 _FAR = 0.6  # of the 90th percentile; volumes, simulated T2 with its bright fluid too, have their darkest below
+_EVEN = 0.005  # of the 90th percentile: a darkest voxel as close to the median is that of a drawing of one grey
 _DEEP = 0.25  # of the way from the darkest to the 90th percentile; overshoots of an interpolation reach a tenth
 _STANDARD = 0.05  # mean of the tissue, and its standard deviation less 1, are as near to 0 by accident hardly ever
 
@@ -61,14 +62,14 @@ def find_zero(image: np.ndarray, slice_axis: int) -> FoundZero | None:
     values = image[tissue]
     if not values.size or values.min() == values.max():
         return None  # no scan
-    darkest, bright = (float(level) for level in np.percentile(values, [_DARKEST, 90]))
+    darkest, middle, bright = (float(level) for level in np.percentile(values, [_DARKEST, 50, 90]))
     below = float(np.mean(values < background))
     framed = _FRAME if np.any(np.abs(image[frame] - background) > same) else ""
     if background < 0 <= darkest:
         note = f"its background is {background:g}, a padding value: set to 0"
         return FoundZero(IntensityZero(background, 0.0), tissue, note + framed)
     standard = background != 0 and max(abs(values.mean()), abs(values.std() - 1)) < _STANDARD
-    above = darkest - background > _FAR * (bright - background) > 0
+    above = darkest - background > _FAR * (bright - background) and middle - darkest > _EVEN * (bright - background)
     inside = below > _FEW_BELOW and background - darkest > _DEEP * (bright - darkest)
     if standard or above or (inside and below <= _INVERTED) or MAX_BELOW_ZERO < below <= _INVERTED:
         note = f"its background is {background:g}, and its tissue reaches from {darkest:.3g}: changed in the brain "

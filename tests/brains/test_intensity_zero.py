@@ -76,6 +76,12 @@ def test_of_a_brain_that_was_scaled_or_shifted_with_0_around_it_the_darkest_stan
     assert (done[~INSIDE] == 0).all() and "in the brain alone" in note
 
 
+def test_tissue_of_one_grey_has_lost_no_zero():
+    image = np.where(INSIDE, 100, 0).astype(np.float32)
+    image[32, 32, 28:36] = 70
+    assert set_zero(image, 2)[0] is image
+
+
 def test_a_little_below_the_background_as_interpolation_leaves_it_is_no_lost_zero():
     rim = INSIDE & ~np.roll(INSIDE, 1, 0)
     image = np.where(rim, -0.1 * TISSUE.max(), SCAN).astype(np.float32)
