@@ -137,7 +137,13 @@ def test_folder_unknown_sequence_own_threshold_and_foreign_calibration(itermask3
     stored = itermask3d.folder / "models" / "calibration.json"
     calibration = json.loads(stored.read_text())
     (tmp_path / "other.json").write_text(json.dumps({**calibration, "weights_sha256": "0" * 64}))
-    options = {"dataset_dir": tmp_path / "in", "sequence": "flair", "threshold": 5, "output_dir": out}
+    options = {
+        "dataset_dir": tmp_path / "in",
+        "sequence": "flair",
+        "threshold": 5,
+        "threshold_rule": "stored",
+        "output_dir": out,
+    }
     options |= {"lesions": "dark", "fluid_below": -0.5}  # as on T1, so that the map is that of the T1
     done = itermask3d.run("inference.json", {**options, "calibration_file": tmp_path / "other.json"})
     assert done.returncode == 0, done.stderr
@@ -148,7 +154,8 @@ def test_folder_unknown_sequence_own_threshold_and_foreign_calibration(itermask3
     assert "belongs to other weights" in row["warnings"]
     assert float(row["threshold"]) == 5 and row["threshold_source"] == "given by --threshold"
     found, before = read(out, case_id), read(single, "las").anomaly_map.get_fdata()
-    assert np.allclose(found.anomaly_map.get_fdata(), before * calibration["threshold"] / 5, rtol=1e-4, atol=1e-6)
+    threshold = float(report_rows(single)["las"]["threshold"])
+    assert np.allclose(found.anomaly_map.get_fdata(), before * threshold / 5, rtol=1e-4, atol=1e-6)
     assert np.array_equal(found.anomaly_mask.get_fdata() > 0, found.anomaly_map.get_fdata() > 1)
 
 

@@ -85,7 +85,7 @@ def test_settings_are_compared_with_the_first_on_the_same_cases(tmp_path, monkey
         for n, (lesion, group) in enumerate((("tumour", "tumour"), (None, "healthy")))
     ]
     (tmp_path / "list.json").write_text(json.dumps({"training": [], "validation": cases, "test": []}))
-    single = SETTINGS["itermask3d"]["one field of noise"]
+    single = {**SETTINGS["itermask3d"]["one field of noise"], "shading_degree": 0}
     monkeypatch.setitem(benchmark.SETTINGS, "itermask3d", {"one": single, "two": single})
     words = ["benchmark", str(tmp_path / "list.json"), "--output_dir", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", words)
