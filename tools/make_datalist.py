@@ -12,6 +12,7 @@ KIND says how SOURCE is laid out:
   ``derivatives``, go to the scan whose entities they have, or are the only one of the session and agree with no other
   scan better. A scan whose mask cannot be told is left out and named, with exit code 2.
 - ``brats2020``, ``brats2021``: the folder of ``BraTS20_Training_001``, ... or of ``BraTS2021_00000``, ...
+- ``wmh``: the WMH segmentation challenge, ``Utrecht/0/pre/FLAIR.nii.gz``, ``pre/T1.nii.gz`` and ``wmh.nii.gz``.
 - ``msd``: Medical Segmentation Decathlon ``Task01_BrainTumour``. Its files are 4D and the bundles take 3D: each
   labelled file is split into one per sequence in the folder ``<OUTPUT>_volumes`` beside OUTPUT (several GB in all).
 - ``ixi``, ``ixi_raw``, ``lgg2d``, ``ms_mni``: the folders of ``../shared/data``, with the split they bring. Scans that
@@ -24,6 +25,11 @@ KIND says how SOURCE is laid out:
 - ``merge``: the datalists (``*.json``) below SOURCE become one. A case of a single sequence is listed as ``image``, so
   that one network can learn from several sequences.
 
+Other sets need no KIND of their own: BraTS since 2023 and multiple sclerosis of Ljubljana (Lesjak 2017, "MSLUB") are
+``folder``, ATLAS 2.0 is ``bids``, and ISLES 2022 ``bids --sequence flair`` (its labels are drawn on the DWI: bring them
+to the grid of the FLAIR first). With ``--fractions 0 0 1`` all cases are for the test.
+
+With ``--fold K`` the patients of training and validation are dealt anew, the K-th of five parts to the validation.
 Patients, not files, are dealt to the sections, by the seed; too few rather than too many where names leave it open, and
 empty sections are named. Paths are relative to OUTPUT. The same image in two sections, under any name, is an error.
 """
@@ -40,12 +46,19 @@ from pathlib import Path
 from typing import Any
 
 from shared.cases.datalist_files import PATHS, read_datalist, resolve_path
-from shared.cases.datalists import gather_cases
-from shared.cases.file_names import SEQUENCES, split_sequence
+from shared.cases.file_names import SEQUENCES
 from shared.cases.folder_cases import FoundCases, subjects_of_folder
+from shared.cases.folds import cross_validation_fold
 from shared.cases.radiograph_cases import MASKS
 from shared.cases.splits import SECTIONS, check_splits, split_by_patient
 from shared.datasets.bids_cases import bids_cases
+from shared.datasets.brain_sources import (
+    brats_cases,
+    ixi_sections,
+    lgg2d_sections,
+    ms_mni_sections,
+    wmh_cases,
+)
 from shared.datasets.implants import implanted_sections
 from shared.datasets.msd_cases import msd_cases
 from shared.datasets.radiograph_sources import chest_xray_cases, lgg2d_slice_sections
@@ -53,7 +66,6 @@ from shared.runs.errors import DataListError, InputError
 from shared.runs.tables import write_json
 
 Case = dict[str, Any]
-_SECTION_OF = {"train": "training", "val": "validation", "test": "test"}
 _IMPLANTED_LESIONS = Path(__file__).with_name("implanted_lesions.csv")
 _PATHS = (*PATHS, *MASKS)
 
@@ -65,59 +77,6 @@ def folder_cases(source: Path, options: argparse.Namespace) -> list[Case]:
         ({k: v for k, v in case.items() if k != "patient_id" or v != case["case_id"]} for case in found),
         found.passed_over,
     )
-
-
-def brats_cases(source: Path, options: argparse.Namespace) -> list[Case]:
-    """Cases of BraTS 2020 or 2021; the segmentation (also the misnamed one of BraTS20_Training_355) is the label."""
-    prefix = {"brats2020": "BraTS20_", "brats2021": "BraTS2021_"}[options.kind]
-    cases = []
-    for folder in sorted(f for f in source.rglob(f"{prefix}*") if f.is_dir()):
-        case: Case = {"case_id": folder.name}
-        for file in sorted(folder.glob("*.nii*")):
-            ending = file.name.split(".nii")[0].rsplit("_", 1)[-1].lower()
-            key = "label" if ending in ("seg", "segm") else ending
-            if key in _PATHS:
-                case[key] = str(file)
-        if len(case.keys() - {"case_id", "label"}):
-            cases.append(case)
-    if not cases:
-        raise DataListError(f"0 folders {prefix}* with t1, t1ce, t2 or flair below {source}")
-    return cases
-
-
-def ixi_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
-    """IXI with its own split, without the scans of ``findings.csv``; the heads of ``ixi_t1_raw`` are test subjects."""
-    findings = source / "findings.csv"
-    not_healthy = {row["subject"] for row in _rows(findings)} if findings.exists() else set()
-    split = {row["subject"]: row["split"] for row in _rows(source / "subjects.csv")} if options.kind == "ixi" else {}
-    sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
-    for found in gather_cases(dataset_dir=str(source)):
-        subject = split_sequence(found["case_id"], "t1")[0]
-        if subject not in not_healthy:
-            sections[_SECTION_OF[split.get(subject, "test")]].append({"case_id": subject, "t1": found["image"]})
-    return sections
-
-
-def lgg2d_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
-    """Lower-grade gliomas with their own split: t1, flair, t1ce; lesion is the label, brain the brain mask."""
-    names = {"t1": "t1", "t1ce": "t1ce", "flair": "flair", "brain": "brain_mask", "lesion": "label"}
-    sections: dict[str, list[Case]] = {section: [] for section in SECTIONS}
-    for row in _rows(source / "patients.csv"):
-        paths = {key: source / row["patient"] / f"{name}.nii.gz" for name, key in names.items()}
-        case = {"case_id": row["patient"], **{key: str(path) for key, path in paths.items() if path.exists()}}
-        sections[_SECTION_OF[row["split"]]].append(case)
-    return sections
-
-
-def ms_mni_sections(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
-    """The multiple-sclerosis patients, all of them for the test."""
-    cases = []
-    for folder in sorted(f for f in source.iterdir() if f.is_dir()):
-        paths = {
-            key: folder / f"{name}.nii.gz" for key, name in {"label": "lesion", **{s: s for s in SEQUENCES}}.items()
-        }
-        cases.append({"case_id": folder.name, **{key: str(path) for key, path in paths.items() if path.exists()}})
-    return {"training": [], "validation": [], "test": cases}
 
 
 def lgg2d_slices(source: Path, options: argparse.Namespace) -> dict[str, list[Case]]:
@@ -149,15 +108,16 @@ def merged_sections(source: Path, options: argparse.Namespace) -> dict[str, list
 KINDS: dict[str, Callable[[Path, argparse.Namespace], list[Case] | dict[str, list[Case]]]] = {
     "folder": folder_cases,
     "bids": lambda source, options: bids_cases(source.absolute(), options.sequence or "t1"),
-    "brats2020": brats_cases,
-    "brats2021": brats_cases,
+    "brats2020": lambda source, _: brats_cases(source, "BraTS20_"),
+    "brats2021": lambda source, _: brats_cases(source, "BraTS2021_"),
+    "wmh": lambda source, _: wmh_cases(source),
     "msd": lambda source, options: msd_cases(
         source, _load(source / "dataset.json"), options.output.with_name(options.output.stem + "_volumes")
     ),
-    "ixi": ixi_sections,
-    "ixi_raw": ixi_sections,
-    "lgg2d": lgg2d_sections,
-    "ms_mni": ms_mni_sections,
+    "ixi": lambda source, _: ixi_sections(source, _rows(source / "subjects.csv"), _findings(source)),
+    "ixi_raw": lambda source, _: ixi_sections(source, [], _findings(source)),
+    "lgg2d": lambda source, _: lgg2d_sections(source, _rows(source / "patients.csv")),
+    "ms_mni": lambda source, _: ms_mni_sections(source),
     "chest_xray": lambda source, _: chest_xray_cases(source, _rows(source / "split.csv")),
     "lgg2d_slices": lgg2d_slices,
     "implanted": lambda source, options: implanted_sections(source, _rows(_IMPLANTED_LESIONS), options.output.parent),
@@ -193,6 +153,11 @@ def _load(file: Path) -> Any:
         raise DataListError(f"{file} cannot be read ({error}); SOURCE must be the folder that holds it") from error
 
 
+def _findings(source: Path) -> list[dict[str, str]]:
+    file = source / "findings.csv"
+    return _rows(file) if file.exists() else []
+
+
 def _rows(file: Path) -> list[dict[str, str]]:
     try:
         with file.open(newline="", encoding="utf-8") as stream:
@@ -215,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sequence", choices=SEQUENCES, help=help_of_sequence)
     numbered = "sequences that nnU-Net numbers _0000, _0001 ..., in their order (folder)"
     parser.add_argument("--channels", nargs="+", choices=SEQUENCES, default=(), metavar="SEQUENCE", help=numbered)
+    parser.add_argument("--fold", type=int, metavar="K", help="0 to 4, of a cross-validation; the test stays")
     options = parser.parse_args(arguments)
     try:
         if not options.source.is_dir():
@@ -233,6 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             split: dict[str, Any] = {"seed": options.seed, "fractions": list(options.fractions)}
         else:
             sections, split = found, {"split": "the source's own"}
+        if options.fold is not None:
+            sections = cross_validation_fold(sections, options.fold, options.seed)
+            split |= {"fold": options.fold, "seed": options.seed}
         write_datalist(sections, options.output, {"kind": options.kind, **split})
     except (DataListError, InputError) as error:
         print(f"make_datalist: {error}", file=sys.stderr)

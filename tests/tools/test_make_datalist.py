@@ -185,6 +185,7 @@ def test_msd_files_are_split_into_sequences(tmp_path):
     [
         ("folder", "0 NIfTI files"),
         ("brats2020", "0 folders BraTS20_"),
+        ("wmh", "0 folders with pre/FLAIR.nii.gz"),
         ("msd", "dataset.json"),
         ("lgg2d", "patients.csv"),
         ("chest_xray", "split.csv"),
@@ -291,6 +292,87 @@ def test_shared_data_keep_their_split(tmp_path, kind, folder, counts, keys):
     sections = read(output)
     assert tuple(len(sections[section]) for section in SECTIONS) == counts
     assert all(case.keys() == {"case_id"} | keys for section in sections.values() for case in section)
+
+
+LESJAK = {
+    "FLAIR": "flair",
+    "T1W": "t1",
+    "T1WKS": "t1ce",
+    "T2W": "t2",
+    "consensus_gt": "label",
+    "brainmask": "brain_mask",
+}
+ATLAS = "Training/R001/sub-r001s00{n}/ses-1/anat/sub-r001s00{n}_ses-1_space-MNI152NLin2009aSym_"
+ISLES = "sub-strokecase000{n}/ses-0001/"
+BRATS = "BraTS-GLI-0000{n}-000/BraTS-GLI-0000{n}-000-"
+PUBLIC_SETS = {
+    "MSLUB": ("folder", {f"patient0{{n}}/patient0{{n}}_{name}": key for name, key in LESJAK.items()}),
+    "open_ms_data": ("folder", {f"patient0{{n}}/{name}": key for name, key in LESJAK.items()}),
+    "WMH": (
+        "wmh",
+        {"Utrecht/{n}/pre/FLAIR": "flair", "Utrecht/{n}/pre/T1": "t1", "Utrecht/{n}/wmh": "label"}
+        | dict.fromkeys(("Utrecht/{n}/pre/3DT1", "Utrecht/{n}/orig/FLAIR", "Utrecht/{n}/orig/3DT1"), ""),
+    ),
+    "ATLAS": ("bids", {f"{ATLAS}T1w": "t1", f"{ATLAS}label-L_desc-T1lesion_mask": "label"}),
+    "ISLES": (
+        "bids --sequence flair",
+        {f"{ISLES}anat/sub-strokecase000{{n}}_ses-0001_FLAIR": "flair"}
+        | {f"{ISLES}dwi/sub-strokecase000{{n}}_ses-0001_dwi": ""}
+        | {f"derivatives/{ISLES}sub-strokecase000{{n}}_ses-0001_msk": "label"},
+    ),
+    "BraTS 2023": (
+        "folder",
+        {
+            f"{BRATS}t1n": "t1",
+            f"{BRATS}t1c": "t1ce",
+            f"{BRATS}t2w": "t2",
+            f"{BRATS}t2f": "flair",
+            f"{BRATS}seg": "label",
+        },
+    ),
+}  # paths without .nii.gz, with the key of each in its case; empty: passed over
+
+
+@pytest.mark.parametrize("name", PUBLIC_SETS)
+def test_public_sets_are_read_as_they_are_published(tmp_path, name):
+    kind, files = PUBLIC_SETS[name]
+    for n, stem in ((n, stem) for n in (1, 2) for stem in files):
+        save(tmp_path / "in" / f"{stem.format(n=n)}.nii.gz")
+    kind, *options = kind.split()
+    command = [kind, str(tmp_path / "in"), str(tmp_path / "l.json"), *options, "--fractions", "0", "0", "1"]
+    assert main(command) == 0
+    cases = read(tmp_path / "l.json")["test"]
+    assert len(cases) == len({case["case_id"] for case in cases}) == 2
+    for n, case in enumerate(cases, 1):
+        expected = {key: f"in/{stem.format(n=n)}.nii.gz" for stem, key in files.items() if key}
+        assert {key: case[key] for key in case if key not in ("case_id", "patient_id")} == expected
+
+
+def test_folds_deal_training_and_validation_anew(tmp_path, capsys):
+    for patient in range(10):
+        save(tmp_path / "in" / f"p{patient}_t1.nii.gz")
+    output, validated = tmp_path / "l.json", []
+    for fold in range(5):
+        assert main(["folder", str(tmp_path / "in"), str(output), "--fold", str(fold)]) == 0
+        sections = read(output)
+        assert [len(sections[section]) for section in SECTIONS] == [7 if fold < 4 else 8, 2 if fold < 4 else 1, 1]
+        assert json.loads(output.read_text())["about"]["fold"] == fold
+        validated += [case["case_id"] for case in sections["validation"]]
+    assert len(set(validated)) == len(validated) == 9
+    assert main(["folder", str(tmp_path / "in"), str(output), "--fold", "5"]) == 1
+    assert "no fold 5" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+@needs_data
+def test_the_37_patients_for_choosing_make_five_folds(tmp_path):
+    validated, tests = [], set()
+    for fold in range(5):
+        assert main(["lgg2d", str(DATA / "lgg2d"), str(tmp_path / "l.json"), "--fold", str(fold)]) == 0
+        sections = read(tmp_path / "l.json")
+        validated += [case["case_id"] for case in sections["validation"]]
+        tests.add(tuple(case["case_id"] for case in sections["test"]))
+    assert len(set(validated)) == len(validated) == 37 and len(tests) == 1 and len(tests.pop()) == 10
 
 
 def test_merge_joins_lists_and_names_single_sequences_image(tmp_path):
