@@ -14,8 +14,11 @@ from .random_fields import gaussian_field
 
 STEP = 0.5  # mm, sampling along the beam
 LENGTH = 60.0  # mm of a long bone above its physis
+SPONGIOSA = 18.0  # mm above the physis within one band: where two meet, trabeculae break off
 TILTED = 4.0  # mm that a bone at an angle reaches beyond a band across the field
-LONG = 2.5  # length of trabeculae over their thickness
+THICKNESS = 0.16  # mm of trabeculae, about that of infants' primary spongiosa; columns towards the physis
+CONTRAST = 0.6  # standard deviation of the logarithm of their density
+ELONGATION = (1.0, 1.5, 4.5)  # of trabeculae over their thickness: across, along the beam (sampled at `STEP`), up
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,13 @@ def _boxes(bone: LongBone | Nucleus, pose: Pose) -> list[tuple[np.ndarray, np.nd
         middle, half = pose.place(bone.centre), 1.25 * max(bone.half_axes) + 0.5
         return [(middle - half, middle + half, False)]
     base, boxes = pose.place(bone.physis), []
-    for low, high in pairwise((-6.0, 0.0, 4.0, 10.0, 18.0, 26.0, 34.0, 42.0, LENGTH)):
+    for low, high in pairwise((-6.0, SPONGIOSA, 26.0, 34.0, 42.0, LENGTH)):
         heights = np.array([low, high]) / pose.rotation[2, 2]
         ends = [pose.place(np.add(bone.physis, (*bone.axis(max(z, 0.0)), z))) for z in heights]
         reach = bone.reach(low - TILTED) * np.array([1, 1, 0])
         box_low, box_high = np.minimum(*ends) - reach, np.maximum(*ends) + reach
         box_low[2], box_high[2] = base[2] + low, base[2] + high
-        boxes.append((box_low, box_high, low < 10))
+        boxes.append((box_low, box_high, low < 0))
     return boxes
 
 
@@ -102,8 +105,8 @@ def project(
 
 
 def _texture(rng: np.random.Generator, box: Points, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the relative density of spongiosa in a box, mean 1: trabeculae along the bone, and patches."""
-    bounds = list(zip(low.tolist(), high.tolist(), strict=True))
-    stretched = (box[0], box[1], box[2] / LONG)
-    trabeculae = gaussian_field(rng, stretched, 0.3, [*bounds[:2], (low[2] / LONG, high[2] / LONG)])
-    return np.exp(0.6 * trabeculae - 0.5 * 0.6**2)
+    """Return the relative density of spongiosa in a box, mean 1: trabeculae along the bone."""
+    shrunk = [axis / ratio for axis, ratio in zip(box, ELONGATION, strict=True)]
+    bounds = list(zip(low / ELONGATION, high / ELONGATION, strict=True))
+    trabeculae = gaussian_field(rng, shrunk, THICKNESS, bounds)
+    return np.exp(CONTRAST * trabeculae - 0.5 * CONTRAST**2)

@@ -91,12 +91,12 @@ def _long_bone(
         collar=rng.uniform(0.3, 0.5),
         calcification=rng.uniform(0.5, 0.9),
         compact=rng.uniform(0.68, 0.85),
-        calcified=rng.uniform(0.15, 0.4),
+        calcified=rng.uniform(0.2, 0.45),
         spongiosa=rng.uniform(0.24, 0.34),
         marrow=rng.uniform(0.02, 0.07),
         spongiosa_length=metaphysis * rng.uniform(0.9, 1.6),
         triangular=rng.uniform(0.03, 0.1),
-        plate=Waves.draw(rng, 5, 2.0, 16.0, 0.18),
+        plate=Waves.draw(rng, 5, 3.0, 20.0, 0.13),
         outline=Waves.draw(rng, 4, 4.0, 25.0, 0.09),
     )
 

@@ -15,6 +15,7 @@ from .bone_shapes import LongBone, Points, Surface, Waves, occupancy
 
 KINDS = ("corner", "bucket_handle")
 HEALING_SHARE = 0.25  # of the lesions
+CLOSED = 0.5  # width of the gap at the inner end of the sheet over that at the outline
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Fracture:
 
     `direction` is the unit vector `(x, y)` to the middle of the fragment, which begins at `inner` along it, in half
     widths (-1 and below: the whole disc). A corner fracture rises from 0 there to `rim` at the outline; a bucket handle
-    is a disc, `middle` high at its centre and `rim` at the outline. `gap` is the width of the sheet, of which `left` of
-    the mineral remains. The fragment moves distally by `shift`, and by `tilt` more per half width along `direction`.
+    is a disc, `middle` high at its centre and `rim` at the outline. `gap` is the width of the sheet at the outline, in
+    the mean; inside it falls to `CLOSED` of that, and `opening` varies it. Of the mineral in the gap `left` remains. The fragment moves distally by `shift`, and by `tilt` more per half width along `direction`.
     Lengths in mm. When `healing`, the edge of the shaft is sclerotic and new bone lies beside the collar.
     """
 
@@ -39,6 +40,7 @@ class Fracture:
     tilt: float
     healing: bool
     ragged: Waves  # of the position over the half widths, mm
+    opening: Waves  # of the same, relative to the gap
 
     def sheet(self, surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the lower face of the sheet in mm above the physis, its width and the fragment's way distally in mm.
@@ -48,12 +50,15 @@ class Fracture:
         u, v = surface.across
         along = u * self.direction[0] + v * self.direction[1] - self.inner
         if self.kind == "corner":
-            face = self.rim * along / (1 - self.inner)
+            outwards = along / (1 - self.inner)
+            face = self.rim * outwards
         else:
-            face = self.middle + (self.rim - self.middle) * np.minimum(u * u + v * v, 1.4)
+            outwards = np.minimum(u * u + v * v, 1.4)
+            face = self.middle + (self.rim - self.middle) * outwards
         opened = np.clip(5 * along, 0, 1)
         way = opened * (self.shift + self.tilt * np.clip(along, 0, 2.2))
-        return face + opened * self.ragged(u, v), opened * self.gap, way
+        wide = (CLOSED + (1 - CLOSED) * np.clip(outwards, 0, 1)) * np.clip(1 + self.opening(u, v), 0.3, 1.7)
+        return face + opened * self.ragged(u, v), opened * self.gap * wide, way
 
 
 def draw_fracture(rng: np.random.Generator, kind: str) -> Fracture:
@@ -61,15 +66,16 @@ def draw_fracture(rng: np.random.Generator, kind: str) -> Fracture:
     angle = rng.uniform(-0.35, 0.35) + np.pi * rng.integers(2)  # medial or lateral, where the view shows it
     direction = (float(np.cos(angle)), float(np.sin(angle)))
     share, height, tilt, middle, gap, left, shift, healing = rng.uniform(0, 1, 8).tolist()
-    ragged = Waves.draw(rng, 4, 0.5, 1.6, 0.12)
+    ragged, opening = Waves.draw(rng, 6, 0.2, 1.2, 0.16), Waves.draw(rng, 6, 0.3, 2.0, 0.3)
     heals = healing < HEALING_SHARE
-    left = 0.25 * left + 0.2 * heals
+    left = 0.2 * left + 0.2 * heals
     if kind == "corner":
-        inner, rim, gap = 0.25 + 0.35 * share, 2.2 + 2.0 * height, 0.5 + 0.4 * gap
-        return Fracture(kind, direction, inner, 0.0, rim, gap, left, 0.1 + 0.4 * shift, 0.8 * tilt, heals, ragged)
-    inner, rim, gap = -1.4 + 1.2 * share, 1.5 + 1.5 * height, 0.4 + 0.3 * gap
-    middle = 0.7 + 0.6 * middle
-    return Fracture(kind, direction, inner, middle, rim, gap, left, 0.05 + 0.25 * shift, 0.25 * tilt, heals, ragged)
+        inner, middle, rim, gap = 0.25 + 0.35 * share, 0.0, 2.2 + 2.0 * height, 0.65 + 0.5 * gap
+        shift, tilt = 0.1 + 0.4 * shift, 0.8 * tilt
+    else:
+        inner, middle, rim, gap = -1.4 + 1.2 * share, 0.7 + 0.6 * middle, 1.5 + 1.5 * height, 0.45 + 0.5 * gap
+        shift, tilt = 0.05 + 0.25 * shift, 0.25 * tilt
+    return Fracture(kind, direction, inner, middle, rim, gap, left, shift, tilt, heals, ragged, opening)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def fractured(
     in_gap = np.clip(cut - fragment, 0, 1)
     mineral = remaining + fracture.left * whole * in_gap
     if fracture.healing:
-        mineral = mineral + _healing(surface, below - width, width / fracture.gap, edge)
+        mineral = mineral + _healing(surface, below - width, np.minimum(width / (CLOSED * fracture.gap), 1), edge)
     piece = np.maximum(origin.distance, origin.height - origin_face)
     piece = np.where(origin_width > 0, piece, np.inf)
     gap = np.where(width > 0, np.maximum(surface.distance, below - width), np.inf)
