@@ -44,14 +44,17 @@ class RandomAffines:
         grid = functional.affine_grid(self.draw(len(images)).to(images), list(images.shape), align_corners=False)
         return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
-    def draw(self, count: int) -> Tensor:
-        """Matrices ``count 2 3`` from places in the result to places in the image, (-1, -1) to (1, 1), y down."""
-        moved = (torch.rand(count) < self.moved).float()
+    def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Matrices ``count 2 3`` from places in the result to places in the image, (-1, -1) to (1, 1), y down.
+
+        They are drawn from a generator of the CPU, None: torch's own.
+        """
+        moved = (torch.rand(count, generator=generator) < self.moved).float()
         limits = torch.tensor([self.rotation, self.shear, self.scale, self.scale, 2 * self.shift, 2 * self.shift])
         angle, shear, stretch_x, stretch_y, right, down = (
-            (2 * torch.rand(count, 6) - 1) * limits * moved[:, None]
+            (2 * torch.rand(count, 6, generator=generator) - 1) * limits * moved[:, None]
         ).unbind(1)
-        mirror = 1 - 2 * (torch.rand(count) < self.flip).float()
+        mirror = 1 - 2 * (torch.rand(count, generator=generator) < self.flip).float()
         x, y, cos, sin = mirror * (1 + stretch_x), 1 + stretch_y, angle.cos(), angle.sin()
         first = torch.stack([x * cos, x * (shear * cos - sin), right], dim=1)
         return torch.stack([first, torch.stack([y * sin, y * (shear * sin + cos), down], dim=1)], dim=1)
