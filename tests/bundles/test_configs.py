@@ -28,7 +28,7 @@ BASES = {key: config for key, config in CONFIGS.items() if key not in OVERLAYS}
 BASES_OF = {  # what comes before an overlay on the command line; of all others inference.json
     **dict.fromkeys(("multi_gpu_train", "train_single_channel", "train_classifier"), ("train",)),
     **dict.fromkeys(("multi_gpu_train_cyclegan", "show_pairs"), ("train_cyclegan",)),
-    **dict.fromkeys(("brain_slices", "chest_xray"), ("train",)),
+    **dict.fromkeys(("brain_slices", "chest_xray", "metaphysis"), ("train",)),
     **dict.fromkeys(("reference", "reference_augmented", "reference_plus_generated"), ("train_resnet34",)),
     **dict.fromkeys(("resnet18", "train_unet", "evaluate_resnet34"), ("train_resnet34",)),
     "evaluate_unet": ("train_resnet34", "evaluate_resnet34"),

@@ -11,7 +11,7 @@ from shared.diffusion.unet import DiffusionUNet
 from shared.diffusion.velocity import VelocityNetwork
 from shared.simulation.phantom_tibia import write_dataset
 
-SAME = ("size", "state_weights", "weight_mode", "masks_given", "velocity", "train_steps", "class_names")
+SAME = ("size", "patch", "state_weights", "weight_mode", "masks_given", "velocity", "train_steps", "class_names")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def shapes(network: torch.nn.Module) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("overlay", [[], ["chest_xray"], ["brain_slices"]])
+@pytest.mark.parametrize("overlay", [[], ["chest_xray"], ["brain_slices"], ["metaphysis"]])
 def test_training_makes_the_weights_that_inference_reads(parsed, overlay):
     used, made = parsed("inference", *overlay), parsed("train", *overlay)
     classifies = parsed("train", "train_classifier", *overlay)
