@@ -25,8 +25,9 @@ class Fracture:
     `direction` is the unit vector `(x, y)` to the middle of the fragment, which begins at `inner` along it, in half
     widths (-1 and below: the whole disc). A corner fracture rises from 0 there to `rim` at the outline; a bucket handle
     is a disc, `middle` high at its centre and `rim` at the outline. `gap` is the width of the sheet at the outline, in
-    the mean; inside it falls to `CLOSED` of that, and `opening` varies it. Of the mineral in the gap `left` remains. The fragment moves distally by `shift`, and by `tilt` more per half width along `direction`.
-    Lengths in mm. When `healing`, the edge of the shaft is sclerotic and new bone lies beside the collar.
+    the mean; inside it falls to `CLOSED` of that, and `opening` varies it. Of the mineral in the gap `left` remains.
+    The fragment moves distally by `shift`, and by `tilt` more per half width along `direction`. Lengths in mm. When
+    `healing`, the edge of the shaft is sclerotic and new bone lies beside the collar.
     """
 
     kind: str
