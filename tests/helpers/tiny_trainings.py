@@ -92,6 +92,7 @@ TRAININGS = {
     ),
     "tsgm": Training(TSGM, "train.json", LEARNING, steps=3, faulty=FEW),
     "macdm denoiser": Training(MACDM, "train.json", LEARNING, steps=2, faulty=FEW),
+    "macdm metaphysis": Training(MACDM, "train.json metaphysis.json", {**LEARNING, "size": 24}, steps=2, faulty=FEW),
     "macdm classifier": Training(MACDM, "train.json train_classifier.json", CLASSIFIER, steps=2, faulty=FEW),
     "macdm resnet18": Training(MACDM, "train_resnet34.json resnet18.json reference.json", RESNET, steps=3, **PLAIN),
     "macdm resnet34": Training(MACDM, "train_resnet34.json", RESNET, steps=3, **PLAIN),
@@ -104,7 +105,7 @@ TRAININGS = {
         **PLAIN,
     ),
 }
-SLOW = {"macdm resnet34"}  # its configs are those of ResNet-18, its weights twice as many
+SLOW = {"macdm resnet34", "macdm metaphysis"}  # their configs are nearly those of ResNet-18 and of the denoiser
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in TRAININGS]
 QUICK = "itermask3d"
 FIRST = [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TRAININGS]
