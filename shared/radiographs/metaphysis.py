@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from monai.utils import convert_to_tensor, ensure_tuple
 from torch.nn import functional
@@ -45,11 +46,13 @@ def metaphysis_square(tibia: torch.Tensor) -> tuple[float, float, float]:
 class MetaphysisCropd(Randomizable, MapTransform):
     """Cut out the distal metaphysis as a square of ``size`` pixels; what is that size already is a crop and stays so.
 
+    Grey values are mapped to [-1, 1] after it: by the crop alone, so that crops and samples are read alike.
+
     Pixels are means over their area of the linearly interpolated radiograph. It is interpolated once, random changes
     included, so that crops are equally sharp with and without them; beyond the edges it is mirrored.
 
     Args:
-        keys: radiographs ``1 X Y``, with the foot down; become tensors ``1 size size``.
+        keys: radiographs ``1 X Y``, with the foot down; become ``1 size size``, without a place in the file's grid.
         size: pixels a side.
         mask_keys: masks ``1 X Y`` of 0 and 1, the tibia first; so they stay.
         augment: random changes of the square, from the state of this transform; None: none.
@@ -68,7 +71,7 @@ class MetaphysisCropd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         maps = [convert_to_tensor(d[key], track_meta=False).float() for key in (*self.keys, *self.mask_keys)]
-        cut = self._sampled(torch.cat(maps), self._square(d))
+        cut = MetaTensor(self._sampled(torch.cat(maps), self._square(d)))
         for n, key in enumerate(self.keys):
             d[key] = cut[n : n + 1]
         for n, key in enumerate(self.mask_keys, len(self.keys)):
