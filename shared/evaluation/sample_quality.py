@@ -14,7 +14,6 @@ from ..runs.errors import DataListError
 from .described_radiographs import DescribedRadiographs
 from .kernel_distance import kernel_distance
 from .nearest_neighbours import blurred_pixels, memorisation, nearest_neighbours
-from .pixel_grid import pixel_grid_auc
 from .real_or_generated import real_or_generated_auc
 from .statistics import Interval, bootstrap_interval, mean_difference, mean_interval, share
 
@@ -116,24 +115,6 @@ def refuse_copies(distances: np.ndarray, case_ids: Sequence[str]) -> None:
             f"{len(copies)} held-out radiographs are training images ({', '.join(copies[:3])}): leakage; "
             "hold out radiographs that the generator was not trained on"
         )
-
-
-def grid_metrics(
-    samples: np.ndarray, held_out: np.ndarray, permutations: int = 200, seed: int = 0
-) -> dict[str, Interval]:
-    """AUC with which the mean high-pass at the four places in squares of 2 x 2 pixels tells the sets apart.
-
-    Args:
-        samples: `N X Y`, at least 5.
-        held_out: `M X Y`, at least 5.
-        permutations: as in `real_or_generated_auc`.
-        seed: of the resampling.
-
-    Returns:
-        ``pixel_grid_auc`` (without an interval) and ``pixel_grid_auc_by_chance``.
-    """
-    auc, chance = pixel_grid_auc(held_out, samples, permutations, seed)
-    return {"pixel_grid_auc": Interval(auc, np.nan, np.nan), "pixel_grid_auc_by_chance": chance}
 
 
 def feature_metrics(

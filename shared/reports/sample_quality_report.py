@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.described_radiographs import DescribedRadiographs
+from ..evaluation.pixel_grid import pixel_grid_auc
 from ..evaluation.sample_quality import (
     class_agreement,
     class_matched,
     feature_metrics,
-    grid_metrics,
     mask_agreement,
     memorisation_metrics,
     nearest_training,
@@ -30,7 +30,7 @@ from ..runs.weights import sha256
 from .page import Html, failed_cases, table, write_page
 from .sample_quality_page import closest_pairs, disagreements, distance_histogram, measures_table
 
-_MIN_SET = 5  # radiographs, for the discriminants and the kernel distance
+_MIN_SET = 5  # radiographs with features, for the discriminant and the kernel distance
 
 logger = logging.getLogger(__name__)
 
@@ -105,11 +105,8 @@ class SampleQualityReport:
             compared = class_matched(samples.labels, held_out.labels, self.comparison.seed)
         metrics, left_out = self._said_by_networks(samples, reference, held_out, compared)
         metrics |= memorisation_metrics(nearest[0][compared], held_out_distances, self.comparison.seed)
-        of_both = samples.radiographs[compared], held_out.radiographs
-        if min(map(len, of_both)) < _MIN_SET:
-            left_out["grid of pixels"] = f"a set has fewer than {_MIN_SET} radiographs"
-        else:
-            metrics |= grid_metrics(*of_both, self.comparison.permutations, self.comparison.seed)
+        of_both = held_out.radiographs, samples.radiographs[compared]
+        metrics["pixel_grid_auc"] = pixel_grid_auc(*of_both, self.comparison.seed)
         numbers = {"samples": len(samples), "compared": len(compared), "reference": len(reference)}
         self.facts |= {**numbers, "held_out": len(held_out), "seconds": time.time() - started}
         parts = [

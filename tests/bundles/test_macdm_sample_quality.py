@@ -54,7 +54,7 @@ def test_all_measures_are_reported_and_a_copy_is_found(macdm, sets, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.csv", "report.html", "report.json"]
     assert f"report: {tmp_path / 'report.html'}" in done.stdout
     written = json.loads((tmp_path / "report.json").read_text())
-    assert written["left_out"] == {} and written["failures"] == [] and len(written["metrics"]) == 22
+    assert written["left_out"] == {} and written["failures"] == [] and len(written["metrics"]) == 21
     assert [written["run"][key] for key in ("samples", "compared", "held_out", "reference")] == [8, 6, 6, 6]
     assert len({written["run"][name]["sha256"] for name in ("classifier", "features", "segmenter")}) == 3
     rows = {row["case_id"]: row for row in table(tmp_path / "report.csv")}
@@ -84,7 +84,6 @@ def test_without_networks_and_classes_the_distances_remain_and_a_bad_sample_is_n
         "nearest_distance_ratio",
         "near_share",
         "pixel_grid_auc",
-        "pixel_grid_auc_by_chance",
     }
 
 

@@ -11,7 +11,6 @@ from shared.evaluation.sample_quality import (
     class_agreement,
     class_matched,
     feature_metrics,
-    grid_metrics,
     mask_agreement,
     memorisation_metrics,
     nearest_training,
@@ -123,13 +122,3 @@ def test_features_are_compared_with_the_held_out_ones_and_the_floor_is_that_of_t
     auc, chance = real_or_generated_auc(held_out, samples, permutations=10, seed=3)
     assert found["real_or_generated_auc"].estimate == auc > 0.99 and np.isnan(found["real_or_generated_auc"][1:]).all()
     assert found["real_or_generated_auc_by_chance"] == chance
-
-
-def test_a_grid_in_the_samples_is_told_and_one_in_both_sets_is_not():
-    generator = np.random.default_rng(0)
-    samples, held_out = generator.normal(size=(2, 30, 12, 12))
-    grid = (-1.0) ** np.add.outer(np.arange(12), np.arange(12))
-    found = grid_metrics(samples + grid, held_out, permutations=10)
-    assert found["pixel_grid_auc"].estimate == 1 and np.isnan(found["pixel_grid_auc"][1:]).all()
-    both = grid_metrics(samples + grid, held_out + grid, permutations=10)
-    assert both["pixel_grid_auc_by_chance"].low - 0.1 < both["pixel_grid_auc"].estimate < 0.8

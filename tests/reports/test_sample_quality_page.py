@@ -22,6 +22,7 @@ def test_table_shows_what_there_is_beside_its_reference():
         "near_share": Interval(0.5, 0.25, 0.75),
         "agreement_broken": Interval(np.nan, np.nan, np.nan),
         "held_out_agreement_broken": Interval(1.0, 0.5, 1.0),
+        "pixel_grid_auc": Interval(1.0, 0.875, 1.0),
         "real_or_generated_auc": Interval(0.75, np.nan, np.nan),
         "real_or_generated_auc_by_chance": Interval(0.5, 0.375, 0.625),
     }
@@ -30,6 +31,7 @@ def test_table_shows_what_there_is_beside_its_reference():
         ["0.912 (0.85 to 0.95)", "0.95 (0.9 to 0.99)"],
         ["no case", "1 (0.5 to 1)"],
         ["0.5 (0.25 to 0.75)", "0.05"],
+        ["1 (0.875 to 1)", "0.5"],
         ["0.75", "0.5 (0.375 to 0.625)"],
     ]
 
