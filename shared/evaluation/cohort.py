@@ -16,6 +16,7 @@ from ..runs.case_evaluator import leaving_out
 from ..runs.engine import finished_cases
 from ..runs.tables import write_csv
 from .detection import detection_intervals
+from .error_ranking import error_metrics
 from .segmentation import best_dice, ranking_metrics, segmentation_metrics
 from .slice_metrics import TENTHS, free_voxels_by_height, hd95_in_plane, slice_metrics
 from .statistics import Interval, mean_interval
@@ -88,7 +89,8 @@ def summarise_heights(counts: np.ndarray) -> list[dict[str, Any]]:
 class CohortMetrics:
     """Handler for an evaluator: write ``metrics.csv`` (per case) and ``metrics_summary.csv`` (per group).
 
-    Cases without a label are skipped, except those of the group "healthy", whose label is empty.
+    Cases without a label are skipped, except those of the group "healthy", whose label is empty. Cases with an
+    ``uncertainty`` also have the `error_metrics`.
 
     Args:
         output_dir: where the tables go.
@@ -118,6 +120,9 @@ class CohortMetrics:
                 label = np.asarray(case["label"][0]) if case.get("label") is not None else np.zeros_like(mask)
                 affine = np.asarray(case["native_image"].affine)
                 metrics = case_metrics(mask, anomaly_map, label, brain, affine)
+                if "uncertainty" in case:
+                    doubt = np.asarray(case["uncertainty"][0])
+                    metrics |= error_metrics(doubt, anomaly_map, mask, label, brain, voxel_sizes(affine))
                 if self.by_slice:
                     axis, direction = superior_axis(affine)
                     metrics |= slice_metrics(mask, label, brain, axis)

@@ -147,6 +147,17 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_cases_with_an_uncertainty_have_the_auroc_of_their_errors(tmp_path: Path):
+    case = batch_and_output("a", ball(BALL_MM), ball(BALL_MM, 6.0), None)
+    (without,) = run(tmp_path, [case]).rows
+    assert not any("error_auroc" in name for name in without), "the method has none"
+    case[1]["uncertainty"] = meta(ball(BALL_MM) != ball(BALL_MM, 6.0))
+    run(tmp_path, [case])
+    summary = by_name(read(tmp_path / "metrics_summary.csv"))
+    for name in ("error_auroc_by_uncertainty", "error_auroc_by_uncertainty_nearby"):
+        assert float(summary["all", name]["estimate"]) == 1
+
+
 class TestSummariseHeights:
     def test_rates_are_pooled_and_cases_counted(self):
         counts = np.zeros((3, 2, 10), int)
