@@ -22,6 +22,8 @@ class ResidualRule:
             are signed, for smoothing, and below 0 where the image is not.
         fit_intensities: rescale the reconstruction to the image's intensities first (not with "squared").
         fluid_below: darker voxels of the image are not counted, see :func:`signed_residual`.
+        beyond_tissue: count only what is also brighter ("bright") or darker ("dark") than the brain's median: where
+            fluid was reconstructed, tissue is expected, since what is brighter than fluid need not be abnormal.
 
     Raises:
         ValueError: no such error.
@@ -30,6 +32,7 @@ class ResidualRule:
     error: str = "squared"
     fit_intensities: bool = False
     fluid_below: float | None = None
+    beyond_tissue: bool = False
 
     def __post_init__(self) -> None:
         if self.error not in ERRORS:

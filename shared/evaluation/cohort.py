@@ -87,7 +87,7 @@ def summarise_heights(counts: np.ndarray) -> list[dict[str, Any]]:
 
 
 class CohortMetrics:
-    """Handler for an evaluator: write ``metrics.csv`` (per case) and ``metrics_summary.csv`` (per group).
+    """Write ``metrics.csv`` (per case) and ``metrics_summary.csv`` (per group); a handler for an evaluator, or by hand.
 
     Cases without a label are skipped, except those of the group "healthy", whose label is empty. Cases with an
     ``uncertainty`` also have the `error_metrics`.
@@ -105,32 +105,35 @@ class CohortMetrics:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
+        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def _collect(self, engine: Engine) -> None:
         for case in finished_cases(engine):
             with leaving_out(engine, case):
-                group = str(case.get("group", "all"))
-                mask, anomaly_map, brain = (
-                    np.asarray(case[key][0]) for key in ("pred", "anomaly_map", "native_brain_mask")
-                )
-                if case.get("label") is None and group != HEALTHY:
-                    logger.warning("case '%s' has no label and is not evaluated", case["case_id"])
-                    continue
-                label = np.asarray(case["label"][0]) if case.get("label") is not None else np.zeros_like(mask)
-                affine = np.asarray(case["native_image"].affine)
-                metrics = case_metrics(mask, anomaly_map, label, brain, affine)
-                if "uncertainty" in case:
-                    doubt = np.asarray(case["uncertainty"][0])
-                    metrics |= error_metrics(doubt, anomaly_map, mask, label, brain, voxel_sizes(affine))
-                if self.by_slice:
-                    axis, direction = superior_axis(affine)
-                    metrics |= slice_metrics(mask, label, brain, axis)
-                    metrics["hd95_in_plane_mm"] = hd95_in_plane(mask, label, voxel_sizes(affine), axis)
-                    self.heights.append(free_voxels_by_height(mask, label, brain, axis, direction))
-                self.rows.append({"case_id": str(case["case_id"]), "group": group, **metrics})
+                self.add(case)
 
-    def _write(self) -> None:
+    def add(self, case: Mapping[Any, Any]) -> None:
+        """Measure a finished case: ``pred``, ``anomaly_map``, ``native_brain_mask``, ``native_image`` and ``label``."""
+        group = str(case.get("group", "all"))
+        mask, anomaly_map, brain = (np.asarray(case[key][0]) for key in ("pred", "anomaly_map", "native_brain_mask"))
+        if case.get("label") is None and group != HEALTHY:
+            logger.warning("case '%s' has no label and is not evaluated", case["case_id"])
+            return
+        label = np.asarray(case["label"][0]) if case.get("label") is not None else np.zeros_like(mask)
+        affine = np.asarray(case["native_image"].affine)
+        metrics = case_metrics(mask, anomaly_map, label, brain, affine)
+        if "uncertainty" in case:
+            doubt = np.asarray(case["uncertainty"][0])
+            metrics |= error_metrics(doubt, anomaly_map, mask, label, brain, voxel_sizes(affine))
+        if self.by_slice:
+            axis, direction = superior_axis(affine)
+            metrics |= slice_metrics(mask, label, brain, axis)
+            metrics["hd95_in_plane_mm"] = hd95_in_plane(mask, label, voxel_sizes(affine), axis)
+            self.heights.append(free_voxels_by_height(mask, label, brain, axis, direction))
+        self.rows.append({"case_id": str(case["case_id"]), "group": group, **metrics})
+
+    def write(self) -> None:
+        """Write the tables of the cases that were measured."""
         if not self.rows:
             logger.error("no case has a label: nothing to evaluate")
             return

@@ -119,8 +119,10 @@ class CycleInferer(Inferer):
         else:
             fitted = fit_intensities(reconstruction, image, brain) if rule.fit_intensities else reconstruction
             reconstruction = torch.where(brain > 0, fitted, BACKGROUND)
-            original, returned = (from_median_units(x, unit) for x in (image, reconstruction))
-            error = signed_residual(original, returned, rule.error, rule.fluid_below)
+            tissue = {"bright": reconstruction.clamp(min=0), "dark": reconstruction.clamp(max=0)}  # the median is 0
+            expected = tissue[rule.error] if rule.beyond_tissue else reconstruction
+            original, expected = (from_median_units(x, unit) for x in (image, expected))
+            error = signed_residual(original, expected, rule.error, rule.fluid_below)
         facts = {"slices": len(in_brain), "stripes": drawn, "network_evaluations": self.evaluations, **unshaded.facts()}
         error_volume = volume_of(error * brain, in_brain, torch.zeros_like(brain_mask))
         returned = volume_of(from_median_units(reconstruction, unit), in_brain, torch.full_like(brain_mask, BACKGROUND))

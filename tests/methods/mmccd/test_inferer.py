@@ -116,6 +116,15 @@ class TestMap:
         close(reconstruction, subject()[0])
         assert (reconstruction[BRAIN == 0] == -3).all()
 
+    @pytest.mark.parametrize(("error", "sign"), [("bright", 1), ("dark", -1)])
+    def test_tissue_can_be_expected_where_fluid_was_reconstructed(self, error: str, sign: int):
+        """HEALTHY is -1, 0 or 1 about its median: what lies on the other side is expected at the median."""
+        rule = ResidualRule(error, beyond_tissue=True)
+        anomaly, reconstruction = run(PerfectCycle(), subject(2 * sign), residual=rule)
+        short = (sign * HEALTHY[..., None]).clamp(max=0) * UNIT
+        close(anomaly, (2 * LESION + short) * BRAIN)
+        close(reconstruction, subject()[0])
+
     def test_fluid_is_not_counted(self):
         volume = subject(-2)
         darkest = float(volume[0][LESION > 0].max())
